@@ -1,0 +1,406 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * tokendraw: from logits to tokens.
+ *
+ * Input: a matrix of logits [logits_rows, vocab] and, for every output row, its parameters (temperature, top-k, top-p,
+ * min-p, penalties, masks, seed). Output: one token id per row.
+ *
+ * The token is a pure function of (one row of logits, that row's parameters, seed, stream, offset) and of nothing else:
+ * not of the batch, the row's place in it, the number of threads, the SIMD width, the device or the algorithm (except
+ * `rejection`, whose contract is another one). docs/semantics.md states that function exactly.
+ *
+ * General rules
+ * - Every function that can fail returns a TokendrawStatus. TOKENDRAW_OK is 0, positive values below 10 are successes
+ *   with a remark, all others are failures. No function throws, aborts or prints.
+ * - Structs begin with `struct_size`, set by their init function. A library of another version reads only that many
+ * bytes, so programs and libraries of different versions work together.
+ * - The caller owns all memory it passes in. Nothing is kept after a call returns, except a sampler by its creator.
+ * - Thread safety is stated at each function. Two samplers never share state.
+ */
+#ifndef TOKENDRAW_TOKENDRAW_H_
+#define TOKENDRAW_TOKENDRAW_H_
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define TOKENDRAW_VERSION_MAJOR 0
+#define TOKENDRAW_VERSION_MINOR 1
+#define TOKENDRAW_VERSION_PATCH 0
+
+#if defined(_WIN32)
+#if defined(TOKENDRAW_BUILDING_LIBRARY)
+#define TOKENDRAW_API __declspec(dllexport)
+#elif defined(TOKENDRAW_STATIC)
+#define TOKENDRAW_API
+#else
+#define TOKENDRAW_API __declspec(dllimport)
+#endif
+#else
+#define TOKENDRAW_API __attribute__((visibility("default")))
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- Version ---------------------------------------------------------------------------------------------------- */
+
+/* The library's version at run time: major * 10000 + minor * 100 + patch. */
+TOKENDRAW_API uint32_t tokendraw_version(void);
+
+/* The same as text, "0.1.0". The string lives as long as the library. */
+TOKENDRAW_API const char* tokendraw_version_string(void);
+
+/* ---- Statuses --------------------------------------------------------------------------------------------------- */
+
+/* What a call returned. The values are pinned: they never change meaning. An argument that is refused has a status of
+ * its own, named for the field; tokendraw_last_error_message() says what was wrong with it. */
+typedef enum TokendrawStatus {
+  TOKENDRAW_OK = 0,
+  /* The GPU could not serve the request and the CPU answered it, as TOKENDRAW_ON_GPU_FAILURE_USE_CPU asks. */
+  TOKENDRAW_OK_CPU_FALLBACK = 1,
+
+  TOKENDRAW_ERROR_OUT_OF_MEMORY = 10,
+  /* The backend asked for is not part of this installation, or found no usable driver or device. */
+  TOKENDRAW_ERROR_BACKEND_UNAVAILABLE = 11,
+  /* The device failed while it worked. */
+  TOKENDRAW_ERROR_BACKEND_FAILED = 12,
+  /* A valid request that this sampler's backend or algorithm cannot serve. */
+  TOKENDRAW_ERROR_UNSUPPORTED = 13,
+  /* A thread could not be started, or another call of the operating system failed. */
+  TOKENDRAW_ERROR_SYSTEM = 14,
+  /* A defect of the library itself; please report it with the message. */
+  TOKENDRAW_ERROR_INTERNAL = 15,
+
+  /* Refused arguments of functions and of TokendrawSamplerOptions. */
+  TOKENDRAW_INVALID_SAMPLER = 100,
+  TOKENDRAW_INVALID_OPTIONS = 101,
+  TOKENDRAW_INVALID_STRUCT_SIZE = 102,
+  TOKENDRAW_INVALID_OUTPUT_POINTER = 103,
+  TOKENDRAW_INVALID_BACKEND = 104,
+  TOKENDRAW_INVALID_DEVICE = 105,
+  TOKENDRAW_INVALID_ALGORITHM = 106,
+  TOKENDRAW_INVALID_THREADS = 107,
+  TOKENDRAW_INVALID_ON_GPU_FAILURE = 108,
+  TOKENDRAW_INVALID_CPU_TARGET = 109,
+  TOKENDRAW_INVALID_INDEX = 110,
+
+  /* Refused fields of TokendrawBatch. */
+  TOKENDRAW_INVALID_BATCH = 200,
+  TOKENDRAW_INVALID_LOGITS = 201,
+  TOKENDRAW_INVALID_DTYPE = 202,
+  TOKENDRAW_INVALID_LOGITS_MEMORY = 203,
+  TOKENDRAW_INVALID_PARAMS_MEMORY = 204,
+  TOKENDRAW_INVALID_ROWS = 205,
+  TOKENDRAW_INVALID_LOGITS_ROWS = 206,
+  TOKENDRAW_INVALID_VOCAB = 207,
+  TOKENDRAW_INVALID_ROW_STRIDE = 208,
+  TOKENDRAW_INVALID_TEMPERATURE = 209,
+  TOKENDRAW_INVALID_TOP_P = 210,
+  TOKENDRAW_INVALID_MIN_P = 211,
+  TOKENDRAW_INVALID_TOP_P_BASE = 212,
+  TOKENDRAW_INVALID_STREAM = 213,
+  TOKENDRAW_INVALID_RANDOM = 214,
+  TOKENDRAW_INVALID_MASK = 215,
+  TOKENDRAW_INVALID_MASK_STRIDE = 216,
+  TOKENDRAW_INVALID_BIAS = 217,
+  TOKENDRAW_INVALID_BIAS_STRIDE = 218,
+  TOKENDRAW_INVALID_BIAS_LIST = 219,
+  TOKENDRAW_INVALID_HISTORY = 220,
+  TOKENDRAW_INVALID_REPETITION_PENALTY = 221,
+  TOKENDRAW_INVALID_FREQUENCY_PENALTY = 222,
+  TOKENDRAW_INVALID_PRESENCE_PENALTY = 223,
+  TOKENDRAW_INVALID_TOKENS = 224,
+  TOKENDRAW_INVALID_WORKSPACE = 225,
+  TOKENDRAW_INVALID_WORKSPACE_BYTES = 226
+} TokendrawStatus;
+
+/* The constant's name, "TOKENDRAW_INVALID_VOCAB"; "TOKENDRAW_UNKNOWN_STATUS" for a value that is none. Thread-safe. */
+TOKENDRAW_API const char* tokendraw_status_name(TokendrawStatus status);
+
+/* One sentence about the last call of this thread that failed or returned a remark; "" if there was none. It stays
+ * valid until this thread's next call of a function that returns a TokendrawStatus. Thread-safe: each thread has its
+ * own. */
+TOKENDRAW_API const char* tokendraw_last_error_message(void);
+
+/* What happened to one row: a bit set, written to TokendrawBatch::row_status. 0 is a plain token. */
+typedef enum TokendrawRowStatus {
+  /* A logit was NaN, or a bias or penalty made one (+inf - inf); it counted as -inf. The row has a token if others
+     remain. */
+  TOKENDRAW_ROW_NAN_LOGIT = 1,
+  /* An id in a bias or history list was outside [0, vocab), or was listed before in the same list; it was ignored. */
+  TOKENDRAW_ROW_BAD_ID = 2,
+  /* A parameter of this row has no meaning (docs/semantics.md, section 3). No token. No other bit is set. */
+  TOKENDRAW_ROW_BAD_PARAMETER = 4,
+  /* Every logit is -inf: masks, biases or NaN left nothing. No token. */
+  TOKENDRAW_ROW_NO_CANDIDATE = 8
+} TokendrawRowStatus;
+
+/* "NAN_LOGIT", ... for one bit; "UNKNOWN" for anything else. Thread-safe. */
+TOKENDRAW_API const char* tokendraw_row_status_name(uint32_t bit);
+
+/* ---- Choices ---------------------------------------------------------------------------------------------------- */
+
+typedef enum TokendrawBackend {
+  TOKENDRAW_BACKEND_AUTO = 0, /* the best that is present; the CPU always is */
+  TOKENDRAW_BACKEND_CPU = 1,
+  TOKENDRAW_BACKEND_CUDA = 2,
+  TOKENDRAW_BACKEND_HIP = 3
+} TokendrawBackend;
+
+/* How the token is found. All but `rejection` return the same token for the same row, parameters and seed. */
+typedef enum TokendrawAlgorithm {
+  TOKENDRAW_ALGORITHM_AUTO = 0,
+  /* Group maxima give a threshold, the few logits above it decide; falls through to `refine` where they cannot. */
+  TOKENDRAW_ALGORITHM_CANDIDATES = 1,
+  /* Narrows an interval of logits around the cut until few are left. Meant for flat rows; always exact. */
+  TOKENDRAW_ALGORITHM_REFINE = 2,
+  /* Sorts the row and follows docs/semantics.md sentence by sentence. Slow; the measure of all others. CPU only. */
+  TOKENDRAW_ALGORITHM_REFERENCE = 3,
+  /* Dual-pivot rejection sampling (docs/semantics.md, section 8): the same distribution, but another token for the same
+   * seed. Cannot be used with random numbers handed in. */
+  TOKENDRAW_ALGORITHM_REJECTION = 4
+} TokendrawAlgorithm;
+
+typedef enum TokendrawDtype {
+  TOKENDRAW_DTYPE_F32 = 0,
+  TOKENDRAW_DTYPE_F16 = 1,
+  TOKENDRAW_DTYPE_BF16 = 2
+} TokendrawDtype;
+
+typedef enum TokendrawMemory {
+  TOKENDRAW_MEMORY_HOST = 0,
+  TOKENDRAW_MEMORY_DEVICE = 1 /* memory of the sampler's device; never accepted by the CPU backend */
+} TokendrawMemory;
+
+/* What top_p is a share of (docs/semantics.md, section 5). */
+typedef enum TokendrawTopPBase {
+  TOKENDRAW_TOP_P_AFTER_TOP_K = 0, /* the tokens that top_k keeps (Hugging Face, FlashInfer "top_k_first") */
+  TOKENDRAW_TOP_P_ALL = 1,         /* the whole row (FlashInfer "joint", SGLang) */
+  TOKENDRAW_TOP_P_AFTER_ALL = 2    /* the tokens that top_k and min_p keep (vLLM) */
+} TokendrawTopPBase;
+
+typedef enum TokendrawOnGpuFailure {
+  TOKENDRAW_ON_GPU_FAILURE_USE_CPU = 0,     /* answer on the CPU; the call returns TOKENDRAW_OK_CPU_FALLBACK */
+  TOKENDRAW_ON_GPU_FAILURE_RETURN_ERROR = 1 /* return the error */
+} TokendrawOnGpuFailure;
+
+/* Lower-case names: "cpu", "candidates", "bf16", "after-top-k". "unknown" for a value that is none. Thread-safe. */
+TOKENDRAW_API const char* tokendraw_backend_name(TokendrawBackend backend);
+TOKENDRAW_API const char* tokendraw_algorithm_name(TokendrawAlgorithm algorithm);
+TOKENDRAW_API const char* tokendraw_dtype_name(TokendrawDtype dtype);
+TOKENDRAW_API const char* tokendraw_top_p_base_name(TokendrawTopPBase base);
+
+/* ---- Backends and devices --------------------------------------------------------------------------------------- */
+
+typedef struct TokendrawBackendInfo {
+  size_t struct_size;
+  TokendrawBackend backend;
+  int32_t available;    /* 1 if a sampler can be created on it now, else 0 */
+  int32_t device_count; /* 1 for the CPU */
+  char reason[160];     /* why it is not available; "" if it is */
+} TokendrawBackendInfo;
+
+typedef struct TokendrawDeviceInfo {
+  size_t struct_size;
+  TokendrawBackend backend;
+  int32_t device;        /* the index to put into TokendrawSamplerOptions::device */
+  char name[128];        /* of the processor; "" if the system does not tell */
+  char target[32];       /* the instruction set used: "AVX3", "AVX2", "SSE4", "NEON", ... or an architecture, "sm_90" */
+  int32_t compute_units; /* hardware threads of a CPU, multiprocessors of a GPU */
+  int32_t simd_width_f32; /* floats in one vector of `target`, or lanes in a warp or wave */
+  uint64_t memory_bytes;  /* of the device; 0 if the system does not tell */
+} TokendrawDeviceInfo;
+
+/* How many backends this version knows, available or not (TOKENDRAW_BACKEND_CPU comes first). Thread-safe. */
+TOKENDRAW_API int32_t tokendraw_get_backend_count(void);
+
+/* Facts about backend `index`, 0 <= index < tokendraw_get_backend_count(). `info->struct_size` must be set.
+ * Thread-safe. Errors: INVALID_INDEX, INVALID_OUTPUT_POINTER, INVALID_STRUCT_SIZE. */
+TOKENDRAW_API TokendrawStatus tokendraw_get_backend_info(int32_t index, TokendrawBackendInfo* info);
+
+/* Facts about device `device` of an available backend. `info->struct_size` must be set. Thread-safe.
+ * Errors: INVALID_BACKEND, BACKEND_UNAVAILABLE, INVALID_DEVICE, INVALID_OUTPUT_POINTER, INVALID_STRUCT_SIZE. */
+TOKENDRAW_API TokendrawStatus tokendraw_get_device_info(TokendrawBackend backend, int32_t device,
+                                                        TokendrawDeviceInfo* info);
+
+/* The SIMD targets that this library holds and this processor runs, best first, as names for
+ * TokendrawSamplerOptions::cpu_target. Returns NULL past the last. Thread-safe. */
+TOKENDRAW_API const char* tokendraw_get_cpu_target_name(int32_t index);
+
+/* ---- Sampler ---------------------------------------------------------------------------------------------------- */
+
+/* Holds threads, device handles and memory; no state that could change a token. */
+typedef struct TokendrawSampler TokendrawSampler;
+
+typedef struct TokendrawSamplerOptions {
+  size_t struct_size;
+  TokendrawBackend backend;             /* AUTO */
+  int32_t device;                       /* -1: the first; the CPU has only device 0 */
+  TokendrawAlgorithm algorithm;         /* AUTO */
+  int32_t threads;                      /* CPU threads that share a call's rows, the caller's included: 1 to 256;
+                                         * 0 (default): one per hardware thread */
+  TokendrawOnGpuFailure on_gpu_failure; /* USE_CPU */
+  const char* cpu_target;               /* SIMD target by name, NULL (default): the best; read during creation only */
+} TokendrawSamplerOptions;
+
+/* Sets struct_size and the defaults given above. NULL is ignored. Thread-safe. */
+TOKENDRAW_API void tokendraw_init_sampler_options(TokendrawSamplerOptions* options);
+
+/* Creates a sampler; NULL options mean the defaults. Starts threads - 1 threads, which sleep between calls.
+ * With backend AUTO, or with one that is not available and on_gpu_failure USE_CPU, the CPU serves; in the latter case
+ * the status is TOKENDRAW_OK_CPU_FALLBACK and the message gives the reason. On failure *sampler is NULL. Thread-safe.
+ * Errors: INVALID_OUTPUT_POINTER, INVALID_STRUCT_SIZE, INVALID_BACKEND, INVALID_DEVICE, INVALID_ALGORITHM,
+ * INVALID_THREADS, INVALID_ON_GPU_FAILURE, INVALID_CPU_TARGET, BACKEND_UNAVAILABLE, OUT_OF_MEMORY, SYSTEM. */
+TOKENDRAW_API TokendrawStatus tokendraw_create_sampler(const TokendrawSamplerOptions* options,
+                                                       TokendrawSampler** sampler);
+
+/* Ends the threads and frees everything. NULL is ignored. No call on the sampler may be under way. */
+TOKENDRAW_API void tokendraw_destroy_sampler(TokendrawSampler* sampler);
+
+typedef struct TokendrawSamplerInfo {
+  size_t struct_size;
+  TokendrawBackend backend; /* what serves the calls: never AUTO */
+  int32_t device;
+  TokendrawAlgorithm algorithm; /* as asked for; the choice for a batch is in tokendraw_describe_plan */
+  int32_t threads;
+  char target[32]; /* as in TokendrawDeviceInfo */
+} TokendrawSamplerInfo;
+
+/* What the sampler is made of. `info->struct_size` must be set. Thread-safe.
+ * Errors: INVALID_SAMPLER, INVALID_OUTPUT_POINTER, INVALID_STRUCT_SIZE. */
+TOKENDRAW_API TokendrawStatus tokendraw_get_sampler_info(const TokendrawSampler* sampler, TokendrawSamplerInfo* info);
+
+/* ---- Batch ------------------------------------------------------------------------------------------------------ */
+
+/*
+ * One call's input and output. tokendraw_init_batch() sets every field to "not given" or "off"; the caller sets the
+ * rest.
+ *
+ * An output row r, 0 <= r < rows, is one request: it has its own parameters and its own token. It reads the logits of
+ * row r, or of row row_index[r], so that several draws can come from one row of logits. Everything else (parameters,
+ * mask, bias, history, outputs) is indexed by r.
+ *
+ * A parameter comes as a scalar for all rows or, where its `..._per_row` pointer is not NULL, as an array of `rows`
+ * values, which then counts alone. A scalar out of range is refused by the call with a status; a value of an array that
+ * is out of range gives its row TOKENDRAW_ROW_BAD_PARAMETER and leaves the other rows alone.
+ *
+ * All arrays of one batch lie in one place: `logits_memory` says where the logits lie, `params_memory` where everything
+ * else does, inputs and outputs. Arrays must be aligned for their element type. Inputs must not change during the call
+ * and outputs must not overlap inputs or each other.
+ */
+typedef struct TokendrawBatch {
+  size_t struct_size;
+
+  /* Logits */
+  const void* logits; /* [logits_rows, vocab] of dtype; rows row_stride elements apart */
+  TokendrawDtype dtype;
+  TokendrawMemory logits_memory; /* HOST */
+  TokendrawMemory params_memory; /* HOST */
+  int32_t vocab;                 /* 1 to 2^21 */
+  int64_t rows;                  /* output rows: 0 to 2^31 - 1; 0 is a valid call that does nothing */
+  int64_t logits_rows;           /* rows of logits; 0: the same as rows */
+  int64_t row_stride;            /* elements from one row of logits to the next, >= vocab; 0: vocab */
+  const int32_t* row_index;      /* [rows], values in [0, logits_rows), else BAD_PARAMETER; NULL: row r reads row r */
+
+  /* Filters. In brackets: the value that switches the filter off, which tokendraw_init_batch() sets. */
+  float temperature; /* >= 0, not NaN; 0 is greedy [1] */
+  const float* temperature_per_row;
+  int32_t top_k; /* <= 0 or >= vocab: off [0] */
+  const int32_t* top_k_per_row;
+  float top_p; /* not NaN; >= 1: off; <= 0: the best token only [1] */
+  const float* top_p_per_row;
+  float min_p; /* not NaN, <= 1; <= 0: off [0] */
+  const float* min_p_per_row;
+  TokendrawTopPBase top_p_base; /* [AFTER_TOP_K] */
+  int32_t invalid_token;        /* written for a row without a token [-1] */
+
+  /* Randomness */
+  uint64_t seed; /* belongs to the request [0] */
+  const uint64_t* seed_per_row;
+  int64_t stream; /* tells apart rows that share seed and offset: 0 to 2^32 - 1; -1: the row number r, or 0 where
+                   * seed_per_row is given [-1] */
+  const uint32_t* stream_per_row;
+  uint64_t offset; /* the number of tokens this request has drawn before [0] */
+  const uint64_t* offset_per_row;
+  const uint64_t* random_u64; /* [rows] random numbers to use instead of seed, stream and offset; NULL: none */
+  const float* random_f32;    /* [rows] the same as floats in [0, 1), else BAD_PARAMETER; at most one of the two */
+
+  /* Token mask: bit (id % 32) of word mask[r * mask_row_stride + id / 32]; 1: allowed, 0: forbidden. */
+  const uint32_t* mask;    /* NULL: every token is allowed */
+  int64_t mask_row_stride; /* words, >= ceil(vocab / 32), or 0: one mask for all rows */
+
+  /* Dense bias: added to the logits. */
+  const float* bias;       /* [rows, vocab] or [vocab]; NULL: none */
+  int64_t bias_row_stride; /* elements, >= vocab, or 0: one bias for all rows */
+
+  /* Sparse bias: row r adds bias_values[j] to the logit of bias_ids[j] for bias_offsets[r] <= j < bias_offsets[r + 1].
+   * Not together with a dense bias. Offsets that are not ascending within [0, bias_entries] give BAD_PARAMETER. */
+  const int32_t* bias_ids;     /* [bias_entries] */
+  const float* bias_values;    /* [bias_entries] */
+  const int64_t* bias_offsets; /* [rows + 1]; NULL: none */
+  int64_t bias_entries;
+
+  /* History: the tokens that the penalties concern, as (id, count), each id once a row; offsets as for the sparse bias.
+   */
+  const int32_t* history_ids;     /* [history_entries] */
+  const int32_t* history_counts;  /* [history_entries] times generated; 0: in the prompt only; NULL: 1 each */
+  const int64_t* history_offsets; /* [rows + 1]; NULL: none */
+  int64_t history_entries;
+  float repetition_penalty; /* > 0, finite: divides positive and multiplies other logits of every listed id [1] */
+  const float* repetition_penalty_per_row;
+  float frequency_penalty; /* finite: subtracted once per count [0] */
+  const float* frequency_penalty_per_row;
+  float presence_penalty; /* finite: subtracted once where count > 0 [0] */
+  const float* presence_penalty_per_row;
+
+  /* Outputs */
+  int32_t* tokens;      /* [rows] */
+  uint32_t* row_status; /* [rows] TokendrawRowStatus bits; NULL: not wanted */
+  int64_t* kept;        /* [rows] number of tokens that could have been drawn; 0 without a token; NULL: not wanted */
+  uint64_t* kept_mass;  /* [rows] their summed weight; the heaviest token weighs 2^42; NULL: not wanted */
+  float* logprob;       /* [rows] natural log of the token's probability under softmax(effective logits / temperature)
+                         * over the whole row, before the filters (greedy rows: temperature 1); within 1e-6, then rounded
+                         * to float; NaN without a token; NULL: not wanted */
+} TokendrawBatch;
+
+/* Sets struct_size and every field's "not given" or "off". NULL is ignored. Thread-safe. */
+TOKENDRAW_API void tokendraw_init_batch(TokendrawBatch* batch);
+
+/* ---- Sampling --------------------------------------------------------------------------------------------------- */
+
+/* Writes to *bytes the size of the workspace that tokendraw_sample needs for this batch. It depends on vocab, rows and
+ * entries, on which lists are given, and on the sampler; never on values in arrays. Larger vocab, rows and entries
+ * never need less, so a workspace for the largest batch serves all. Thread-safe. Errors: INVALID_SAMPLER,
+ * INVALID_OUTPUT_POINTER, and those of the batch. */
+TOKENDRAW_API TokendrawStatus tokendraw_get_workspace_bytes(const TokendrawSampler* sampler,
+                                                            const TokendrawBatch* batch, size_t* bytes);
+
+/* Draws one token per row.
+ * workspace: workspace_bytes bytes at any alignment, in the memory of the sampler's device, for this call alone until
+ * it completes. Its content on entry does not matter. stream: for a GPU backend the caller's stream, on which the call
+ * is asynchronous; ignored by the CPU backend, which has finished when it returns. Allocates nothing and prints
+ * nothing. If it fails, the outputs may be partly written. Thread-safe: several threads may call with one sampler, each
+ * with a workspace of its own; on a CPU sampler of more than one thread such calls wait for one another, so give each
+ * thread a sampler of its own where that matters. Errors: INVALID_SAMPLER, those of the batch, INVALID_WORKSPACE,
+ * INVALID_WORKSPACE_BYTES, UNSUPPORTED, BACKEND_FAILED. */
+TOKENDRAW_API TokendrawStatus tokendraw_sample(TokendrawSampler* sampler, const TokendrawBatch* batch, void* workspace,
+                                               size_t workspace_bytes, void* stream);
+
+/* The convenient form: everything in host memory, a workspace kept in the sampler and enlarged when a batch needs more
+ * (the only allocation), finished when it returns. Thread-safe: calls on one sampler wait for one another.
+ * Errors: as tokendraw_sample, and OUT_OF_MEMORY. */
+TOKENDRAW_API TokendrawStatus tokendraw_sample_host(TokendrawSampler* sampler, const TokendrawBatch* batch);
+
+/* Writes a text about what tokendraw_sample would run for this batch and why: "key: value" lines, zero-terminated, cut
+ * to `capacity` bytes. *needed (may be NULL) receives the bytes of the whole text with its zero. `text` may be NULL if
+ * capacity is 0. Reads no array. Thread-safe.
+ * Errors: INVALID_SAMPLER, INVALID_OUTPUT_POINTER, and those of the batch. */
+TOKENDRAW_API TokendrawStatus tokendraw_describe_plan(const TokendrawSampler* sampler, const TokendrawBatch* batch,
+                                                      char* text, size_t capacity, size_t* needed);
+
+#ifdef __cplusplus
+} /* extern "C" */
+#endif
+
+#endif /* TOKENDRAW_TOKENDRAW_H_ */

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+// Weights (docs/semantics.md, section 4): 2^y as an integer in units of 2^-42.
+#pragma once
+
+#include "draw/host_device.h"
+
+namespace tokendraw::draw {
+
+inline constexpr uint64_t kWeightOne = uint64_t{1} << 42;  // the weight of a row's largest logit
+
+// At and below this y every weight is 0: P < 2^25 is shifted right by at least 25. SIMD and device code may clamp here.
+inline constexpr float kZeroWeightExponent = -43.0f;
+
+// Minimax coefficients of 2^f on [-1/2, 1/2], degree 5, constant term 1; highest power first.
+inline constexpr float kExp2Coefficients[5] = {0x1.5bfd58p-10f, 0x1.3ceaf8p-7f, 0x1.c6b69ap-5f, 0x1.ebf9bap-3f,
+                                               0x1.62e42ap-1f};
+
+TOKENDRAW_HD uint64_t exp2_fixed(float y) {
+  if (!(y >= -64.0f)) return 0;
+  const float n = rint_even(y);
+  // Rounding the fraction to a multiple of 2^-21 makes the result monotone in y.
+  const float f = sub_rn(add_rn(sub_rn(y, n), 6.0f), 6.0f);
+  float p = kExp2Coefficients[0];
+  p = fma_rn(p, f, kExp2Coefficients[1]);
+  p = fma_rn(p, f, kExp2Coefficients[2]);
+  p = fma_rn(p, f, kExp2Coefficients[3]);
+  p = fma_rn(p, f, kExp2Coefficients[4]);
+  p = fma_rn(p, f, 1.0f);
+  const uint64_t mantissa = static_cast<uint32_t>(mul_rn(p, 16777216.0f));
+  const int32_t exponent = static_cast<int32_t>(n);
+  return exponent >= -18 ? mantissa << (18 + exponent) : mantissa >> (-18 - exponent);
+}
+
+// The weight of effective logit x in a row whose largest is `max`, with scale c = log2(e) / T. max is not -inf.
+TOKENDRAW_HD uint64_t weight(float x, float max, float c) {
+  if (max == infinity()) return x == max ? kWeightOne : 0;
+  if (x == -infinity()) return 0;
+  return exp2_fixed(mul_rn(sub_rn(x, max), c));
+}
+
+}  // namespace tokendraw::draw

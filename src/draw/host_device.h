@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+// What differs between host and device compilers. Every float operation of the contract is written with these
+// functions, so that no compiler may contract, reassociate or flush it. The build sets -ffp-contract=off for the host.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+#if defined(__CUDACC__) || defined(__HIPCC__)
+#define TOKENDRAW_HD __host__ __device__ __forceinline__
+#else
+#define TOKENDRAW_HD inline
+#endif
+
+#if defined(__CUDA_ARCH__) || defined(__HIP_DEVICE_COMPILE__)
+#define TOKENDRAW_DEVICE_CODE 1
+#else
+#define TOKENDRAW_DEVICE_CODE 0
+#include <cmath>
+#endif
+
+namespace tokendraw::draw {
+
+#if TOKENDRAW_DEVICE_CODE
+TOKENDRAW_HD float add_rn(float a, float b) { return __fadd_rn(a, b); }
+TOKENDRAW_HD float sub_rn(float a, float b) { return __fsub_rn(a, b); }
+TOKENDRAW_HD float mul_rn(float a, float b) { return __fmul_rn(a, b); }
+TOKENDRAW_HD float div_rn(float a, float b) { return __fdiv_rn(a, b); }
+TOKENDRAW_HD float fma_rn(float a, float b, float c) { return __fmaf_rn(a, b, c); }
+TOKENDRAW_HD float rint_even(float a) { return rintf(a); }
+#else
+inline float add_rn(float a, float b) { return a + b; }
+inline float sub_rn(float a, float b) { return a - b; }
+inline float mul_rn(float a, float b) { return a * b; }
+inline float div_rn(float a, float b) { return a / b; }
+inline float fma_rn(float a, float b, float c) { return std::fma(a, b, c); }
+inline float rint_even(float a) { return std::nearbyint(a); }  // the default rounding mode: ties to even
+#endif
+
+TOKENDRAW_HD uint32_t float_bits(float x) {
+#if TOKENDRAW_DEVICE_CODE
+  return __float_as_uint(x);
+#else
+  uint32_t bits;
+  std::memcpy(&bits, &x, sizeof bits);
+  return bits;
+#endif
+}
+
+TOKENDRAW_HD float bits_float(uint32_t bits) {
+#if TOKENDRAW_DEVICE_CODE
+  return __uint_as_float(bits);
+#else
+  float x;
+  std::memcpy(&x, &bits, sizeof x);
+  return x;
+#endif
+}
+
+TOKENDRAW_HD float infinity() { return bits_float(0x7f800000u); }
+TOKENDRAW_HD bool is_nan(float x) { return x != x; }
+TOKENDRAW_HD bool is_finite(float x) { return (float_bits(x) & 0x7f800000u) != 0x7f800000u; }
+
+}  // namespace tokendraw::draw
