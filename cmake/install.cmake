@@ -24,6 +24,7 @@ install(FILES "${CMAKE_CURRENT_BINARY_DIR}/tokendraw-config.cmake"
         DESTINATION "${package_dir}")
 
 file(RELATIVE_PATH TOKENDRAW_PC_PREFIX "/prefix/${CMAKE_INSTALL_LIBDIR}/pkgconfig" "/prefix")
+string(REGEX REPLACE "/$" "" TOKENDRAW_PC_PREFIX "${TOKENDRAW_PC_PREFIX}")
 if(BUILD_SHARED_LIBS)
   set(TOKENDRAW_PC_PRIVATE "")
 else()

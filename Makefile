@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+# The short way in; CMake (CMakePresets.json) does the work. Packages are installed where they are missing.
+PREFIX ?= /usr/local
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+# A compiler cache shortens rebuilds; nothing depends on it.
+CACHE := $(if $(shell command -v ccache 2>/dev/null),-DCMAKE_C_COMPILER_LAUNCHER=ccache -DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
+QUIET := --log-level=WARNING
+
+.PHONY: help demo test build install format ci clean
+
+help:
+	@echo "make demo     install what is missing, build, sample real logits"
+	@echo "make test     install what is missing, build, run every test"
+	@echo "make install  build the library and the command line, install to PREFIX ($(PREFIX))"
+	@echo "make format   lay out the sources by clang-format 14"
+	@echo "make ci       everything that continuous integration runs"
+	@echo "make clean    remove build/"
+
+demo: build
+	@echo
+	@scripts/demo.sh build/release
+
+test:
+	@scripts/bootstrap.sh test
+	@cmake --preset cpu $(CACHE) $(QUIET)
+	@cmake --build --preset cpu --parallel $(JOBS)
+	@ctest --preset cpu --parallel $(JOBS)
+	@scripts/say_left_out.sh
+
+build:
+	@scripts/bootstrap.sh demo
+	@cmake --preset release $(CACHE) $(QUIET)
+	@cmake --build --preset release --parallel $(JOBS)
+
+install: build
+	@cmake --install build/release --prefix $(PREFIX)
+
+format:
+	@scripts/bootstrap.sh ci
+	@scripts/check_format.sh --fix
+
+ci:
+	@.ci/run
+
+clean:
+	rm -rf build

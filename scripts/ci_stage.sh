@@ -1,0 +1,81 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Runs one stage of continuous integration: scripts/ci_stage.sh NAME; without a name, lists the stages.
+# Stages build in build/<name of the preset> and may be run in any order. JOBS sets how many processes work at once,
+# FUZZ_SECONDS how long each fuzz target runs.
+set -euo pipefail
+
+cd "$(dirname "$0")/.."
+jobs=${JOBS:-$(nproc)}
+fuzz_seconds=${FUZZ_SECONDS:-30}
+cache=()
+if command -v ccache >/dev/null; then
+  cache=(-DCMAKE_C_COMPILER_LAUNCHER=ccache -DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
+fi
+# Where the kernel spreads addresses widely, sanitizers of clang 14 and gcc 12 do not find room for their shadow memory.
+fixed_addresses=()
+if setarch "$(uname -m)" -R true 2>/dev/null; then fixed_addresses=(setarch "$(uname -m)" -R); fi
+
+configure_and_build() { # $1: preset; the rest: further options
+  cmake --preset "$1" "${cache[@]}" --log-level=WARNING "${@:2}" >/dev/null
+  cmake --build --preset "$1" --parallel "$jobs" -- --no-print-directory -s
+}
+
+stage_test() { make --no-print-directory test JOBS="$jobs"; }
+
+stage_format() { scripts/check_format.sh; }
+
+stage_includes() { scripts/check_includes.py; }
+
+stage_style() { scripts/check_style.py; }
+
+# What `make test` has built with the default compiler, seen from outside.
+stage_symbols() {
+  configure_and_build release
+  scripts/check_symbols.sh build/release/libtokendraw.so
+}
+
+# Warnings are errors here too: the presets leave TOKENDRAW_WERROR on.
+stage_clang() {
+  configure_and_build clang
+  ctest --preset clang --parallel "$jobs" --no-tests=error
+}
+
+stage_sanitize() {
+  configure_and_build sanitize -DCMAKE_C_COMPILER=clang -DCMAKE_CXX_COMPILER=clang++
+  "${fixed_addresses[@]}" ctest --preset sanitize --parallel "$jobs" --no-tests=error
+}
+
+stage_tsan() {
+  configure_and_build tsan -DCMAKE_C_COMPILER=clang -DCMAKE_CXX_COMPILER=clang++
+  "${fixed_addresses[@]}" ctest --preset tsan --parallel "$jobs" --no-tests=error -L threads
+}
+
+stage_fuzz() {
+  configure_and_build fuzz
+  "${fixed_addresses[@]}" scripts/run_fuzzers.sh build/fuzz "$fuzz_seconds" "$jobs"
+}
+
+# The shared library's consumers are a test of `make test`; here the static one's.
+stage_consumers() {
+  cmake --preset release "${cache[@]}" --log-level=WARNING -DBUILD_SHARED_LIBS=OFF -B build/static >/dev/null
+  cmake --build build/static --parallel "$jobs" -- --no-print-directory -s
+  scripts/check_consumers.sh build/static
+}
+
+stage_tidy() {
+  cmake --preset clang "${cache[@]}" --log-level=WARNING >/dev/null # for its compile_commands.json
+  scripts/run_clang_tidy.sh build/clang "$jobs"
+}
+
+# In this order: what fails fast comes first.
+stages=(format includes style test symbols consumers clang tidy sanitize tsan fuzz)
+name=${1:-}
+if [ -z "$name" ]; then
+  printf '%s\n' "${stages[@]}"
+elif declare -F "stage_$name" >/dev/null; then
+  "stage_$name"
+else
+  echo "ci_stage: no stage '$name'; there are: ${stages[*]}" >&2
+  exit 2
+fi

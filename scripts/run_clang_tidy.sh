@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Runs clang-tidy (.clang-tidy) on the library and the command line: scripts/run_clang_tidy.sh BUILD_DIR JOBS
+# BUILD_DIR holds a compile_commands.json made for clang.
+set -euo pipefail
+
+build=${1:?usage: scripts/run_clang_tidy.sh BUILD_DIR JOBS}
+jobs=$2
+cd "$(dirname "$0")/.."
+tool=$(command -v clang-tidy-14 || command -v clang-tidy)
+mapfile -t files < <(scripts/list_sources.sh .cpp | grep -E '^(src|tools)/')
+if [ ${#files[@]} -eq 0 ]; then
+  echo "run_clang_tidy: found no source file" >&2
+  exit 1
+fi
+status=0
+findings=$(printf '%s\0' "${files[@]}" |
+  xargs -0 -n 1 -P "$jobs" "$tool" -p "$build" --quiet --warnings-as-errors='*' 2>&1) || status=1
+echo "$findings" | grep -vE '^[0-9]+ warnings? (generated|treated)|^$' >&2 || true
+echo "run_clang_tidy: ${#files[@]} files"
+exit $status
