@@ -39,8 +39,12 @@
 #define TOKENDRAW_API __attribute__((visibility("default")))
 #endif
 
+/* In C++ every int32_t is a value of these enums, so that one from elsewhere can be read and refused. */
 #ifdef __cplusplus
+#define TOKENDRAW_INT32_ENUM : int32_t
 extern "C" {
+#else
+#define TOKENDRAW_INT32_ENUM
 #endif
 
 /* ---- Version ---------------------------------------------------------------------------------------------------- */
@@ -55,7 +59,7 @@ TOKENDRAW_API const char* tokendraw_version_string(void);
 
 /* What a call returned. The values are pinned: they never change meaning. An argument that is refused has a status of
  * its own, named for the field; tokendraw_last_error_message() says what was wrong with it. */
-typedef enum TokendrawStatus {
+typedef enum TokendrawStatus TOKENDRAW_INT32_ENUM {
   TOKENDRAW_OK = 0,
   /* The GPU could not serve the request and the CPU answered it, as TOKENDRAW_ON_GPU_FAILURE_USE_CPU asks. */
   TOKENDRAW_OK_CPU_FALLBACK = 1,
@@ -95,24 +99,30 @@ typedef enum TokendrawStatus {
   TOKENDRAW_INVALID_LOGITS_ROWS = 206,
   TOKENDRAW_INVALID_VOCAB = 207,
   TOKENDRAW_INVALID_ROW_STRIDE = 208,
-  TOKENDRAW_INVALID_TEMPERATURE = 209,
-  TOKENDRAW_INVALID_TOP_P = 210,
-  TOKENDRAW_INVALID_MIN_P = 211,
-  TOKENDRAW_INVALID_TOP_P_BASE = 212,
-  TOKENDRAW_INVALID_STREAM = 213,
-  TOKENDRAW_INVALID_RANDOM = 214,
-  TOKENDRAW_INVALID_MASK = 215,
-  TOKENDRAW_INVALID_MASK_STRIDE = 216,
-  TOKENDRAW_INVALID_BIAS = 217,
-  TOKENDRAW_INVALID_BIAS_STRIDE = 218,
-  TOKENDRAW_INVALID_BIAS_LIST = 219,
-  TOKENDRAW_INVALID_HISTORY = 220,
-  TOKENDRAW_INVALID_REPETITION_PENALTY = 221,
-  TOKENDRAW_INVALID_FREQUENCY_PENALTY = 222,
-  TOKENDRAW_INVALID_PRESENCE_PENALTY = 223,
-  TOKENDRAW_INVALID_TOKENS = 224,
-  TOKENDRAW_INVALID_WORKSPACE = 225,
-  TOKENDRAW_INVALID_WORKSPACE_BYTES = 226
+  TOKENDRAW_INVALID_ROW_INDEX = 209,
+  TOKENDRAW_INVALID_TEMPERATURE = 210,
+  TOKENDRAW_INVALID_TOP_K = 211,
+  TOKENDRAW_INVALID_TOP_P = 212,
+  TOKENDRAW_INVALID_MIN_P = 213,
+  TOKENDRAW_INVALID_TOP_P_BASE = 214,
+  TOKENDRAW_INVALID_SEED = 215,
+  TOKENDRAW_INVALID_STREAM = 216,
+  TOKENDRAW_INVALID_OFFSET = 217,
+  TOKENDRAW_INVALID_RANDOM = 218,
+  TOKENDRAW_INVALID_MASK = 219,
+  TOKENDRAW_INVALID_MASK_STRIDE = 220,
+  TOKENDRAW_INVALID_BIAS = 221,
+  TOKENDRAW_INVALID_BIAS_STRIDE = 222,
+  TOKENDRAW_INVALID_BIAS_LIST = 223,
+  TOKENDRAW_INVALID_HISTORY = 224,
+  TOKENDRAW_INVALID_REPETITION_PENALTY = 225,
+  TOKENDRAW_INVALID_FREQUENCY_PENALTY = 226,
+  TOKENDRAW_INVALID_PRESENCE_PENALTY = 227,
+  TOKENDRAW_INVALID_TOKENS = 228,
+  /* row_status, kept, kept_mass or logprob */
+  TOKENDRAW_INVALID_OUTPUTS = 229,
+  TOKENDRAW_INVALID_WORKSPACE = 230,
+  TOKENDRAW_INVALID_WORKSPACE_BYTES = 231
 } TokendrawStatus;
 
 /* The constant's name, "TOKENDRAW_INVALID_VOCAB"; "TOKENDRAW_UNKNOWN_STATUS" for a value that is none. Thread-safe. */
@@ -124,7 +134,7 @@ TOKENDRAW_API const char* tokendraw_status_name(TokendrawStatus status);
 TOKENDRAW_API const char* tokendraw_last_error_message(void);
 
 /* What happened to one row: a bit set, written to TokendrawBatch::row_status. 0 is a plain token. */
-typedef enum TokendrawRowStatus {
+typedef enum TokendrawRowStatus TOKENDRAW_INT32_ENUM {
   /* A logit was NaN, or a bias or penalty made one (+inf - inf); it counted as -inf. The row has a token if others
      remain. */
   TOKENDRAW_ROW_NAN_LOGIT = 1,
@@ -141,7 +151,7 @@ TOKENDRAW_API const char* tokendraw_row_status_name(uint32_t bit);
 
 /* ---- Choices ---------------------------------------------------------------------------------------------------- */
 
-typedef enum TokendrawBackend {
+typedef enum TokendrawBackend TOKENDRAW_INT32_ENUM {
   TOKENDRAW_BACKEND_AUTO = 0, /* the best that is present; the CPU always is */
   TOKENDRAW_BACKEND_CPU = 1,
   TOKENDRAW_BACKEND_CUDA = 2,
@@ -149,7 +159,7 @@ typedef enum TokendrawBackend {
 } TokendrawBackend;
 
 /* How the token is found. All but `rejection` return the same token for the same row, parameters and seed. */
-typedef enum TokendrawAlgorithm {
+typedef enum TokendrawAlgorithm TOKENDRAW_INT32_ENUM {
   TOKENDRAW_ALGORITHM_AUTO = 0,
   /* Group maxima give a threshold, the few logits above it decide; falls through to `refine` where they cannot. */
   TOKENDRAW_ALGORITHM_CANDIDATES = 1,
@@ -162,25 +172,25 @@ typedef enum TokendrawAlgorithm {
   TOKENDRAW_ALGORITHM_REJECTION = 4
 } TokendrawAlgorithm;
 
-typedef enum TokendrawDtype {
+typedef enum TokendrawDtype TOKENDRAW_INT32_ENUM {
   TOKENDRAW_DTYPE_F32 = 0,
   TOKENDRAW_DTYPE_F16 = 1,
   TOKENDRAW_DTYPE_BF16 = 2
 } TokendrawDtype;
 
-typedef enum TokendrawMemory {
+typedef enum TokendrawMemory TOKENDRAW_INT32_ENUM {
   TOKENDRAW_MEMORY_HOST = 0,
   TOKENDRAW_MEMORY_DEVICE = 1 /* memory of the sampler's device; never accepted by the CPU backend */
 } TokendrawMemory;
 
 /* What top_p is a share of (docs/semantics.md, section 5). */
-typedef enum TokendrawTopPBase {
+typedef enum TokendrawTopPBase TOKENDRAW_INT32_ENUM {
   TOKENDRAW_TOP_P_AFTER_TOP_K = 0, /* the tokens that top_k keeps (Hugging Face, FlashInfer "top_k_first") */
   TOKENDRAW_TOP_P_ALL = 1,         /* the whole row (FlashInfer "joint", SGLang) */
   TOKENDRAW_TOP_P_AFTER_ALL = 2    /* the tokens that top_k and min_p keep (vLLM) */
 } TokendrawTopPBase;
 
-typedef enum TokendrawOnGpuFailure {
+typedef enum TokendrawOnGpuFailure TOKENDRAW_INT32_ENUM {
   TOKENDRAW_ON_GPU_FAILURE_USE_CPU = 0,     /* answer on the CPU; the call returns TOKENDRAW_OK_CPU_FALLBACK */
   TOKENDRAW_ON_GPU_FAILURE_RETURN_ERROR = 1 /* return the error */
 } TokendrawOnGpuFailure;

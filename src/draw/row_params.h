@@ -18,6 +18,8 @@ enum RowStatus : uint32_t {
 
 enum class TopPBase : int32_t { kAfterTopK = 0, kAll = 1, kAfterAll = 2 };
 
+inline constexpr float kLog2E = 1.44269502162933349609375f;
+
 struct RawRowParams {
   float temperature;
   int32_t top_k;
@@ -49,7 +51,7 @@ TOKENDRAW_HD uint64_t min_weight_of(float min_p) {
 // Precondition: row_params_valid(raw).
 TOKENDRAW_HD RowParams make_row_params(const RawRowParams& raw, TopPBase base, int32_t vocab) {
   RowParams params;
-  params.scale = div_rn(1.44269502162933349609375f, raw.temperature);
+  params.scale = div_rn(kLog2E, raw.temperature);
   params.greedy = raw.temperature == 0.0f || params.scale == infinity();
   params.top_k = raw.top_k <= 0 || raw.top_k >= vocab ? vocab : raw.top_k;
   params.top_p_on = raw.top_p < 1.0f;

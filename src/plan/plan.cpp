@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "plan/plan.h"
+
+#include <cstdio>
+#include <cstring>
+
+namespace tokendraw::plan {
+namespace {
+
+// Logits per group maximum on the CPU. 256 keeps the maxima of a row of 128256 in 2 KB (501 floats, so a threshold for
+// top_k = 50 leaves about 53 candidates) and costs one reduction per 16 vectors of 16 floats.
+constexpr int32_t kCpuChunk = 256;
+
+const char* backend_name(Backend backend) {
+  switch (backend) {
+    case Backend::kCpu:
+      return "cpu";
+    case Backend::kCuda:
+      return "cuda";
+    case Backend::kHip:
+      return "hip";
+  }
+  return "unknown";
+}
+
+const char* algorithm_name(Algorithm algorithm) {
+  switch (algorithm) {
+    case Algorithm::kCandidates:
+      return "candidates";
+    case Algorithm::kRefine:
+      return "refine";
+    case Algorithm::kReference:
+      return "reference";
+    case Algorithm::kRejection:
+      return "rejection";
+  }
+  return "unknown";
+}
+
+const char* dtype_name(request::Dtype dtype) {
+  switch (dtype) {
+    case request::Dtype::kF32:
+      return "f32";
+    case request::Dtype::kF16:
+      return "f16";
+    case request::Dtype::kBf16:
+      return "bf16";
+  }
+  return "unknown";
+}
+
+const char* reason(const Plan& plan) {
+  if (plan.algorithm_forced) return "the sampler's options name it";
+  return "group maxima give a sure threshold in the one read; rows it cannot serve continue as refine";
+}
+
+Algorithm chosen(TokendrawAlgorithm algorithm) {
+  switch (algorithm) {
+    case TOKENDRAW_ALGORITHM_REFINE:
+      return Algorithm::kRefine;
+    case TOKENDRAW_ALGORITHM_REFERENCE:
+      return Algorithm::kReference;
+    case TOKENDRAW_ALGORITHM_REJECTION:
+      return Algorithm::kRejection;
+    case TOKENDRAW_ALGORITHM_AUTO:
+    case TOKENDRAW_ALGORITHM_CANDIDATES:
+      break;
+  }
+  return Algorithm::kCandidates;
+}
+
+}  // namespace
+
+bool operator==(const Plan& a, const Plan& b) {
+  const Shape& s = a.shape;
+  const Shape& t = b.shape;
+  return a.backend == b.backend && a.algorithm == b.algorithm && a.algorithm_forced == b.algorithm_forced &&
+         std::strcmp(a.target, b.target) == 0 && a.threads == b.threads && a.chunk == b.chunk && a.chunks == b.chunks &&
+         a.candidate_top_k == b.candidate_top_k && s.vocab == t.vocab && s.rows == t.rows && s.dtype == t.dtype &&
+         s.edited == t.edited && s.has_lists == t.has_lists && s.wants_logprob == t.wants_logprob;
+}
+
+Shape shape_of(const request::Request& request) {
+  Shape shape = {};
+  shape.vocab = request.vocab;
+  shape.rows = request.rows;
+  shape.dtype = request.dtype;
+  shape.has_lists = request.has_lists();
+  shape.edited = shape.has_lists || request.mask != nullptr || request.bias != nullptr;
+  shape.wants_logprob = request.logprob != nullptr;
+  return shape;
+}
+
+Plan make_plan(const Shape& shape, const Choices& choices, const DeviceFacts& facts) {
+  Plan plan = {};
+  plan.backend = facts.backend;
+  plan.algorithm = chosen(choices.algorithm);
+  plan.algorithm_forced = choices.algorithm != TOKENDRAW_ALGORITHM_AUTO;
+  plan.target = facts.target;
+  const int64_t rows = shape.rows > 1 ? shape.rows : 1;
+  plan.threads = choices.threads < rows ? choices.threads : static_cast<int32_t>(rows);
+  plan.chunk = kCpuChunk;
+  plan.chunks = (shape.vocab + kCpuChunk - 1) / kCpuChunk;
+  // The k-th largest of the group maxima bounds the k-th largest logit; it is a good bound while k is well below their
+  // number, and no bound at all above it.
+  plan.candidate_top_k = plan.chunks / 2;
+  plan.shape = shape;
+  return plan;
+}
+
+size_t describe(const Plan& plan, char* text, size_t capacity) {
+  const int length = std::snprintf(
+      text, capacity,
+      "backend: %s\ntarget: %s\nalgorithm: %s\nreason: %s\nthreads: %d\ndtype: %s\nvocab: %d\nrows: %lld\n"
+      "chunk: %d logits, %d a row\ncandidate_top_k: %d\nlogits: %s\nlogprob: %s\n",
+      backend_name(plan.backend), plan.target, algorithm_name(plan.algorithm), reason(plan), plan.threads,
+      dtype_name(plan.shape.dtype), plan.shape.vocab, static_cast<long long>(plan.shape.rows), plan.chunk, plan.chunks,
+      plan.candidate_top_k,
+      plan.shape.has_lists ? "edited chunk by chunk (mask, bias, lists)"
+      : plan.shape.edited  ? "edited chunk by chunk (mask, bias)"
+                           : "read as they are",
+      plan.shape.wants_logprob ? "wanted: every weight is summed" : "not wanted");
+  return length < 0 ? 0 : static_cast<size_t>(length) + 1;
+}
+
+}  // namespace tokendraw::plan
