@@ -20,6 +20,7 @@ ALLOWED = {
     "src/plan": ["draw/", "request/", "plan/"],
     "src/request": ["draw/", "request/", "tokendraw/"],
     "src/cpu": ["draw/", "plan/", "request/", "cpu/"],
+    "src/cpu/simd": ["draw/", "plan/", "request/", "cpu/", "hwy/"],
     "src/api": ["draw/", "plan/", "request/", "cpu/", "api/", "tokendraw/"],
     "tools": ["tokendraw/"],
     "bench": ["tokendraw/"],
