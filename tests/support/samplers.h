@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+// Samplers of every algorithm and SIMD target, and checked calls of them.
+#pragma once
+
+#include <tokendraw/tokendraw.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "support/batch_spec.h"
+
+namespace tokendraw::test {
+
+struct SamplerDeleter {
+  void operator()(TokendrawSampler* sampler) const { tokendraw_destroy_sampler(sampler); }
+};
+using SamplerPointer = std::unique_ptr<TokendrawSampler, SamplerDeleter>;
+
+// One way to answer a batch on the CPU.
+struct Variant {
+  TokendrawAlgorithm algorithm = TOKENDRAW_ALGORITHM_AUTO;
+  std::string cpu_target;  // "": the best
+  int32_t threads = 1;
+};
+
+std::string to_text(const Variant& variant);  // "candidates/AVX2/1 thread(s)"
+
+std::vector<std::string> cpu_targets();  // best first
+
+// Every algorithm that must return the oracle's token, on every SIMD target; the reference, which uses none, once.
+std::vector<Variant> exact_variants(int32_t threads = 1);
+// The same on the best target only.
+std::vector<Variant> exact_algorithms(int32_t threads = 1);
+// Rejection on every SIMD target.
+std::vector<Variant> rejection_variants(int32_t threads = 1);
+
+// Fails the test and returns null if there is none to be had.
+SamplerPointer make_sampler(const Variant& variant);
+// The same, made once and kept until the program ends. For tests in one thread.
+TokendrawSampler* sampler_for(const Variant& variant);
+
+// Calls tokendraw_sample with a workspace of exactly the size asked for, full of garbage, at an odd address, and fails
+// the test if the call does not return TOKENDRAW_OK or writes beside workspace or outputs.
+std::vector<RowResult> run(TokendrawSampler* sampler, PackedBatch& packed);
+std::vector<RowResult> run(const Variant& variant, const BatchSpec& spec, const Layout& layout = {});
+
+// The value of "key: value" in the sampler's description of its plan for a batch; "" if the key is not there.
+std::string plan_value(const TokendrawSampler* sampler, const TokendrawBatch& batch, const std::string& key);
+
+}  // namespace tokendraw::test
