@@ -12,18 +12,6 @@
 namespace tokendraw::cpu {
 namespace {
 
-float stored_logit(const RowInputs& inputs, int32_t id) {
-  switch (inputs.dtype) {
-    case request::Dtype::kF32:
-      return static_cast<const float*>(inputs.logits)[id];
-    case request::Dtype::kF16:
-      return draw::f16_to_float(static_cast<const uint16_t*>(inputs.logits)[id]);
-    case request::Dtype::kBf16:
-      break;
-  }
-  return draw::bf16_to_float(static_cast<const uint16_t*>(inputs.logits)[id]);
-}
-
 // Whether entry j is ignored: its id lies outside the vocabulary or stands in the list before.
 bool ignored_entry(const ListSlice& list, int64_t j, int32_t vocab) {
   const int32_t id = list.ids[j];

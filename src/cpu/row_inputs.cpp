@@ -83,6 +83,18 @@ bool read_row_inputs(const Request& request, int64_t row, RowInputs* inputs) {
   return read_lists(request, row, inputs) && read_random(request, row, inputs);
 }
 
+float stored_logit(const RowInputs& inputs, int32_t id) {
+  switch (inputs.dtype) {
+    case request::Dtype::kF32:
+      return static_cast<const float*>(inputs.logits)[id];
+    case request::Dtype::kF16:
+      return draw::f16_to_float(static_cast<const uint16_t*>(inputs.logits)[id]);
+    case request::Dtype::kBf16:
+      break;
+  }
+  return draw::bf16_to_float(static_cast<const uint16_t*>(inputs.logits)[id]);
+}
+
 void write_row_result(const Request& request, int64_t row, const RowResult& result) {
   request.tokens[row] = result.has_token() ? result.token : request.invalid_token;
   if (request.row_status != nullptr) request.row_status[row] = result.status;

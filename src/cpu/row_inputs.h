@@ -57,6 +57,9 @@ inline RowResult row_without_token(uint32_t status) {
 // Reads row `row` of the request's arrays. False: a parameter is bad (status BAD_PARAMETER), *inputs is unspecified.
 bool read_row_inputs(const request::Request& request, int64_t row, RowInputs* inputs);
 
+// The logit of an id as it is stored, as a float.
+float stored_logit(const RowInputs& inputs, int32_t id);
+
 // Writes a result to the request's outputs.
 void write_row_result(const request::Request& request, int64_t row, const RowResult& result);
 

@@ -205,9 +205,11 @@ uint64_t mass_above(const void* row, int32_t n, WeightRule rule, float above, co
   uint64_t total = 0;
   for_each_chunk<Read>(row, n, [&](int32_t chunk, const auto* x, auto read) HWY_ATTR {
     using Reader = decltype(read);
-    const float largest = chunk_max[chunk];
-    chunk_mass[chunk] = 0;
-    if (!(largest > above) || (largest - rule.max) * rule.scale < draw::kZeroWeightExponent) return;
+    if (chunk_mass != nullptr) chunk_mass[chunk] = 0;
+    if (chunk_max != nullptr) {
+      const float largest = chunk_max[chunk];
+      if (!(largest > above) || (largest - rule.max) * rule.scale < draw::kZeroWeightExponent) return;
+    }
     Sum sum0 = zero_sum(), sum1 = sum0;
     if (above == kMinusInfinity) {  // -inf weighs 0, so nothing needs to be left out
       for (int32_t i = 0; i < kChunk; i += 2 * lanes) {
@@ -222,8 +224,9 @@ uint64_t mass_above(const void* row, int32_t n, WeightRule rule, float above, co
         sum0 = add_sums(sum0, folded_weights(w));
       }
     }
-    chunk_mass[chunk] = total_of(add_sums(sum0, sum1));
-    total += chunk_mass[chunk];
+    const uint64_t mass = total_of(add_sums(sum0, sum1));
+    if (chunk_mass != nullptr) chunk_mass[chunk] = mass;
+    total += mass;
   });
   return total;
 }

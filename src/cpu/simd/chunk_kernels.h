@@ -26,7 +26,7 @@ struct DtypeKernels {
   bool (*max)(const void* x, int32_t n, float* chunk_max);
 
   // The summed weight of the logits > `above` of each chunk, and of all. A chunk whose chunk_max shows that it adds
-  // nothing is not read.
+  // nothing is not read. chunk_max and chunk_mass may be nullptr, here and below.
   uint64_t (*mass_above)(const void* x, int32_t n, WeightRule rule, float above, const float* chunk_max,
                          uint64_t* chunk_mass);
 
@@ -34,7 +34,7 @@ struct DtypeKernels {
   int32_t (*count_above)(const void* x, int32_t n, float above, const float* chunk_max);
 
   // Appends logits in [low, high] and their ids, in order, to out_x and out_id; returns their number. A chunk whose
-  // chunk_max is below `low` is not read; chunk_max may be nullptr. ids may be nullptr: element i has id first_id + i.
+  // chunk_max is below `low` is not read. ids may be nullptr: element i has id first_id + i.
   // In place (out_x == x, out_id == ids) is allowed. -0 becomes +0.
   int32_t (*gather)(const void* x, int32_t n, float low, float high, const float* chunk_max, const int32_t* ids,
                     int32_t first_id, float* out_x, int32_t* out_id);
