@@ -27,8 +27,13 @@ ALLOWED = {
     "examples": ["tokendraw/"],
     "tests": ["tokendraw/"],
 }
-# Folders whose files may also include their neighbours by a path from the folder itself ("support/batch_spec.h").
-OWN_PATHS = {"tools", "bench", "examples", "tests"}
+# Folders outside the library -> where their other quoted includes may be found ("support/batch_spec.h", "cases.h").
+OUTSIDE = {
+    "tools": ["tools/tokendraw"],
+    "bench": ["bench", "tools/tokendraw"],
+    "examples": ["examples"],
+    "tests": ["tests", "tools/tokendraw"],
+}
 # Files that look inside, and why.
 EXCEPTIONS_FILE = ROOT / "scripts" / "include_exceptions.txt"
 # What src/draw may take from the system.
@@ -83,7 +88,7 @@ def main():
                     errors.append(f"{path}:{number}: {layer} may not include <{system}>")
             elif ".." in quoted.split("/"):
                 errors.append(f'{path}:{number}: "{quoted}" climbs out of its folder')
-            elif layer in OWN_PATHS and ((ROOT / layer / quoted).exists() or (file.parent / quoted).exists()):
+            elif any((ROOT / folder / quoted).exists() for folder in OUTSIDE.get(layer, [])):
                 continue
             elif "/" in quoted and not any(quoted.startswith(prefix) for prefix in allowed):
                 errors.append(f'{path}:{number}: {layer} may not include "{quoted}"')

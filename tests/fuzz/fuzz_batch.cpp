@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <map>
+#include <memory>
 #include <tuple>
 #include <utility>
 
@@ -46,19 +47,22 @@ int32_t target_count() {
 
 // Samplers live as long as the process: a token may not depend on what was sampled before, and creating one is slow.
 TokendrawSampler* sampler_of(const Choice& choice) {
-  static std::map<Choice, TokendrawSampler*> samplers;
-  TokendrawSampler*& sampler = samplers[choice];
-  if (sampler == nullptr) {
+  using Owner = std::unique_ptr<TokendrawSampler, decltype(&tokendraw_destroy_sampler)>;
+  static std::map<Choice, Owner> samplers;
+  auto found = samplers.find(choice);
+  if (found == samplers.end()) {
     TokendrawSamplerOptions options;
     tokendraw_init_sampler_options(&options);
     options.algorithm = choice.algorithm;
     options.threads = choice.threads;
     options.cpu_target = tokendraw_get_cpu_target_name(choice.target);
+    TokendrawSampler* sampler = nullptr;
     if (tokendraw_create_sampler(&options, &sampler) != TOKENDRAW_OK) {
       report("no sampler", tokendraw_algorithm_name(choice.algorithm), options.cpu_target);
     }
+    found = samplers.emplace(choice, Owner(sampler, &tokendraw_destroy_sampler)).first;
   }
-  return sampler;
+  return found->second.get();
 }
 
 // Which optional outputs a call asks for; another set may take another path but not give another token.
