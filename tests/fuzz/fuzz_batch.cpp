@@ -101,8 +101,29 @@ bool same_logprob(float a, float b) {
   return std::fabs(static_cast<double>(a) - b) <= 2e-6 + 2.4e-7 * std::fabs(static_cast<double>(a));
 }
 
-void compare(const Outputs& expected, const Outputs& actual, const Wanted& wanted, const Choice& choice,
-             bool compare_tokens) {
+// What row r was, as far as scalars tell.
+void print_row(const TokendrawBatch& b, size_t r) {
+  std::fprintf(
+      stderr, "vocab %d, %s, rows %lld, temperature %a, top_k %d, top_p %a, min_p %a, %s, penalties %a %a %a\n",
+      b.vocab, tokendraw_dtype_name(b.dtype), static_cast<long long>(b.rows),
+      static_cast<double>(b.temperature_per_row != nullptr ? b.temperature_per_row[r] : b.temperature),
+      b.top_k_per_row != nullptr ? b.top_k_per_row[r] : b.top_k,
+      static_cast<double>(b.top_p_per_row != nullptr ? b.top_p_per_row[r] : b.top_p),
+      static_cast<double>(b.min_p_per_row != nullptr ? b.min_p_per_row[r] : b.min_p),
+      tokendraw_top_p_base_name(b.top_p_base),
+      static_cast<double>(b.repetition_penalty_per_row != nullptr ? b.repetition_penalty_per_row[r]
+                                                                  : b.repetition_penalty),
+      static_cast<double>(b.frequency_penalty_per_row != nullptr ? b.frequency_penalty_per_row[r]
+                                                                 : b.frequency_penalty),
+      static_cast<double>(b.presence_penalty_per_row != nullptr ? b.presence_penalty_per_row[r] : b.presence_penalty));
+  std::fprintf(stderr, "given:%s%s%s%s%s%s; struct_size %zu\n", b.row_index != nullptr ? " row_index" : "",
+               b.mask != nullptr ? " mask" : "", b.bias != nullptr ? " bias" : "",
+               b.bias_offsets != nullptr ? " bias list" : "", b.history_offsets != nullptr ? " history" : "",
+               b.random_u64 != nullptr || b.random_f32 != nullptr ? " random" : "", b.struct_size);
+}
+
+void compare(const TokendrawBatch& input, const Outputs& expected, const Outputs& actual, const Wanted& wanted,
+             const Choice& choice, bool compare_tokens) {
   const char* target = tokendraw_get_cpu_target_name(choice.target);
   for (size_t r = 0; r < expected.tokens.size(); ++r) {
     const bool same =
@@ -112,6 +133,7 @@ void compare(const Outputs& expected, const Outputs& actual, const Wanted& wante
         (!wanted.kept || expected.kept[r] == actual.kept[r]) &&
         (!wanted.kept_mass || expected.kept_mass[r] == actual.kept_mass[r]);
     if (same) continue;
+    print_row(input, r);
     for (const Outputs* o : {&expected, &actual}) {
       std::fprintf(stderr, "%s: row %zu token %d status %u kept %lld mass %llu logprob %.9g\n",
                    o == &expected ? "expected" : "actual  ", r, o->tokens[r], o->row_status[r],
@@ -156,14 +178,14 @@ void run(FuzzedDataProvider& bytes) {
     if (sample_with_workspace(choice, with_outputs(input, wanted, outputs)) != status) {
       report("another status than the reference", tokendraw_algorithm_name(algorithm), "");
     }
-    if (status == TOKENDRAW_OK) compare(expected, outputs, wanted, choice, true);
+    if (status == TOKENDRAW_OK) compare(input, expected, outputs, wanted, choice, true);
   }
 
   const Choice threaded = {TOKENDRAW_ALGORITHM_AUTO, target, 3};
   Outputs outputs(rows);
   const TokendrawBatch batch = with_outputs(input, {}, outputs);
   if (tokendraw_sample_host(sampler_of(threaded), &batch) != status) report("another status", "auto, 3 threads", "");
-  if (status == TOKENDRAW_OK) compare(expected, outputs, {}, threaded, true);
+  if (status == TOKENDRAW_OK) compare(input, expected, outputs, {}, threaded, true);
   check_plan_text(sampler_of(threaded), batch, text_capacity);
 
   // Rejection draws another token of the same kept set, the same one on every target.
@@ -178,8 +200,8 @@ void run(FuzzedDataProvider& bytes) {
     report("a status that depends on the target", "rejection", "");
   }
   if (rejection == TOKENDRAW_OK) {
-    compare(expected, first, {}, best, false);
-    compare(first, second, {}, other, true);
+    compare(input, expected, first, {}, best, false);
+    compare(input, first, second, {}, other, true);
   }
 }
 
