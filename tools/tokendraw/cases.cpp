@@ -149,7 +149,10 @@ std::string case_id(const Case& c) {
     id += '/';
     id += part;
   }
-  if (c.seed != 0) id += "/" + std::to_string(c.seed);
+  if (c.seed != 0) {
+    id += '/';
+    id += std::to_string(c.seed);
+  }
   return id;
 }
 

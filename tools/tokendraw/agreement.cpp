@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agreement.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numeric>
+#include <optional>
+
+#include "cli_error.h"
+
+namespace tokendraw::cli {
+namespace {
+
+using cases::Case;
+using cases::CaseBatch;
+using cases::CaseOutput;
+
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+
+// The promise is 1e-6, then rounding to float; the rest is for the double arithmetic here.
+bool logprob_close(double a, double b) {
+  if (std::isnan(a) || std::isnan(b)) return std::isnan(a) && std::isnan(b);
+  return std::fabs(a - b) <= 1.01e-6 + std::max(std::fabs(a), std::fabs(b)) * 0x1.02p-24;
+}
+
+// What differs at place `a` of one output and place `b` of another; nothing if they agree.
+std::optional<std::string> compare(const CaseOutput& got, size_t a, const CaseOutput& wanted, size_t b) {
+  const bool same = got.tokens[a] == wanted.tokens[b] && got.row_status[a] == wanted.row_status[b] &&
+                    got.kept[a] == wanted.kept[b] && got.kept_mass[a] == wanted.kept_mass[b];
+  // Two values within the promise may be twice as far apart.
+  const double x = got.logprob[a], y = wanted.logprob[b];
+  if (same && (logprob_close(x, y) || logprob_close(x, (x + y) / 2))) return std::nullopt;
+  const auto shown = [](const CaseOutput& output, size_t i) {
+    return fmt::format("token {} status {} kept {} mass {} logprob {}", output.tokens[i], output.row_status[i],
+                       output.kept[i], output.kept_mass[i], output.logprob[i]);
+  };
+  return fmt::format("{}, expected {}", shown(got, a), shown(wanted, b));
+}
+
+int64_t rank_of(const std::vector<float>& x, int32_t token) {
+  const float value = x[static_cast<size_t>(token)];
+  int64_t rank = 0;
+  for (size_t id = 0; id < x.size(); ++id) {
+    rank += x[id] > value || (x[id] == value && id < static_cast<size_t>(token)) ? 1 : 0;
+  }
+  return rank;
+}
+
+// ln of the token's probability under softmax(x / T) in doubles, from the definition.
+double expected_logprob(const std::vector<float>& x, int32_t token, float temperature) {
+  const float max = *std::max_element(x.begin(), x.end());
+  const auto count_if = [&](auto&& predicate) {
+    return static_cast<double>(std::count_if(x.begin(), x.end(), predicate));
+  };
+  if (max == kInfinity) return -std::log(count_if([](float v) { return v == kInfinity; }));
+  if (temperature == kInfinity) return -std::log(count_if([](float v) { return v != -kInfinity; }));
+  const bool greedy = temperature == 0.0f || 1.44269502162933349609375f / temperature == kInfinity;
+  const double t = greedy ? 1.0 : static_cast<double>(temperature);
+  double sum = 0.0;
+  for (const float v : x) sum += std::exp((static_cast<double>(v) - static_cast<double>(max)) / t);
+  return (static_cast<double>(x[static_cast<size_t>(token)]) - static_cast<double>(max)) / t - std::log(sum);
+}
+
+// Whether the token, if there is one, could have been drawn: it is among the first `kept` of the order.
+std::optional<std::string> check_token(const CaseBatch& batch, const std::vector<float>& x, const CaseOutput& output,
+                                       size_t r) {
+  const int32_t token = output.tokens[r];
+  if (token < 0) return std::nullopt;
+  if (token >= batch.the_case().vocab) return fmt::format("token {} is outside the vocabulary", token);
+  if (x[static_cast<size_t>(token)] == -kInfinity) return fmt::format("token {} was removed", token);
+  const int64_t rank = rank_of(x, token);
+  if (rank >= output.kept[r]) return fmt::format("token {} has rank {} and {} are kept", token, rank, output.kept[r]);
+  const double wanted = expected_logprob(x, token, batch.setting(static_cast<int64_t>(r)).temperature);
+  if (!logprob_close(output.logprob[r], wanted)) {
+    return fmt::format("token {} has logprob {}, expected {}", token, output.logprob[r], wanted);
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+Agreement::Agreement(const PathChoice& choice) : paths_(choice) {
+  if (paths_.algorithms.empty()) {
+    paths_.algorithms = {TOKENDRAW_ALGORITHM_CANDIDATES, TOKENDRAW_ALGORITHM_REFINE, TOKENDRAW_ALGORITHM_AUTO,
+                         TOKENDRAW_ALGORITHM_REJECTION};
+  }
+  if (paths_.targets.empty()) {
+    for (int32_t i = 0; const char* name = tokendraw_get_cpu_target_name(i); ++i) paths_.targets.emplace_back(name);
+  }
+  if (paths_.threads.empty()) paths_.threads = {1, 2, 7};
+}
+
+bool Agreement::wants(TokendrawAlgorithm algorithm) const {
+  return std::find(paths_.algorithms.begin(), paths_.algorithms.end(), algorithm) != paths_.algorithms.end();
+}
+
+void Agreement::sample(const Path& path, const CaseBatch& batch, CaseOutput& output) {
+  SamplerHandle& sampler = samplers_[path];
+  if (!sampler) {
+    SamplerChoice choice;
+    choice.backend = TOKENDRAW_BACKEND_CPU;
+    choice.algorithm = path.algorithm;
+    choice.cpu_target = path.target;
+    choice.threads = path.threads;
+    sampler = make_sampler(choice);
+  }
+  const TokendrawBatch raw = batch.batch(output);
+  require_ok(tokendraw_sample_host(sampler.get(), &raw),
+             fmt::format("case {}, {}", cases::case_id(batch.the_case()), tokendraw_algorithm_name(path.algorithm)));
+}
+
+void Agreement::report(const Case& c, const Path& path, int64_t row, const std::string& what) {
+  const std::string id = cases::case_id(c);
+  const char* algorithm = tokendraw_algorithm_name(path.algorithm);
+  std::string command = fmt::format("tokendraw check --case {}", id);
+  if (path.algorithm != TOKENDRAW_ALGORITHM_REFERENCE) {
+    command += fmt::format(" --algorithm {} --cpu-target {} --threads {}", algorithm, path.target, path.threads);
+  }
+  differences_.push_back(
+      {fmt::format("case {} row {}: {} on {}, threads {}: {}", id, row, algorithm, path.target, path.threads, what),
+       command});
+}
+
+void Agreement::run(const Case& c) {
+  const CaseBatch batch(c);
+  const auto rows = static_cast<size_t>(batch.rows());
+  ++case_count_;
+  row_count_ += batch.rows();
+  effective_.clear();
+  for (int64_t r = 0; r < batch.rows(); ++r) effective_.push_back(batch.effective_logits(r));
+
+  CaseOutput reference;
+  sample({TOKENDRAW_ALGORITHM_REFERENCE, paths_.targets.front(), 1}, batch, reference);
+  check_reference(batch, reference);
+  for (const TokendrawAlgorithm algorithm : paths_.algorithms) {
+    if (algorithm == TOKENDRAW_ALGORITHM_REJECTION) continue;
+    for (const std::string& target : paths_.targets) {
+      for (const int32_t threads : paths_.threads) {
+        const Path path{algorithm, target, threads};
+        CaseOutput output;
+        sample(path, batch, output);
+        for (size_t r = 0; r < rows; ++r) {
+          if (const auto what = compare(output, r, reference, r)) report(c, path, static_cast<int64_t>(r), *what);
+        }
+        comparison_count_ += batch.rows();
+      }
+    }
+  }
+  if (wants(TOKENDRAW_ALGORITHM_AUTO)) {
+    check_places(c, {TOKENDRAW_ALGORITHM_AUTO, paths_.targets.front(), 1}, reference);
+  }
+  const bool handed_in = c.randomness == cases::Randomness::kRandomU64 || c.randomness == cases::Randomness::kRandomF32;
+  if (wants(TOKENDRAW_ALGORITHM_REJECTION) && !handed_in) check_rejection(batch, reference);
+}
+
+void Agreement::check_reference(const CaseBatch& batch, const CaseOutput& reference) {
+  const Path path{TOKENDRAW_ALGORITHM_REFERENCE, paths_.targets.front(), 1};
+  for (size_t r = 0; r < effective_.size(); ++r) {
+    if (const auto what = check_token(batch, effective_[r], reference, r)) {
+      report(batch.the_case(), path, static_cast<int64_t>(r), *what);
+    }
+  }
+  comparison_count_ += batch.rows();
+}
+
+void Agreement::check_rejection(const CaseBatch& batch, const CaseOutput& reference) {
+  const Case& c = batch.the_case();
+  std::optional<CaseOutput> first;
+  for (const std::string& target : paths_.targets) {
+    for (const int32_t threads : paths_.threads) {
+      const Path path{TOKENDRAW_ALGORITHM_REJECTION, target, threads};
+      CaseOutput output;
+      sample(path, batch, output);
+      comparison_count_ += batch.rows();
+      // Another token than the reference's, from the same set.
+      CaseOutput expected = first ? *first : reference;
+      for (size_t r = 0; r < effective_.size() && !first; ++r) {
+        if (reference.tokens[r] < 0 || output.tokens[r] < 0) continue;
+        expected.tokens[r] = output.tokens[r];
+        expected.logprob[r] = output.logprob[r];
+      }
+      for (size_t r = 0; r < effective_.size(); ++r) {
+        const auto row = static_cast<int64_t>(r);
+        if (const auto what = compare(output, r, expected, r)) report(c, path, row, *what);
+        if (first) continue;
+        if (const auto what = check_token(batch, effective_[r], output, r)) report(c, path, row, *what);
+      }
+      if (!first) {
+        check_places(c, path, output);
+        first = std::move(output);
+      }
+    }
+  }
+}
+
+// A row's token depends neither on its place in the batch nor on its neighbours.
+void Agreement::check_places(const Case& c, const Path& path, const CaseOutput& whole) {
+  constexpr int32_t kLongestRow = 2048;  // beyond it, making the batches again costs more than it shows
+  if (c.vocab > kLongestRow) return;
+  std::vector<int64_t> reversed(whole.tokens.size());
+  std::iota(reversed.rbegin(), reversed.rend(), int64_t{0});
+  check_chosen(c, path, whole, reversed);
+  if (case_count_ % 8 != 0 || c.vocab > 300) return;
+  for (int64_t row = 0; row < static_cast<int64_t>(whole.tokens.size()); ++row) check_chosen(c, path, whole, {row});
+}
+
+void Agreement::check_chosen(const Case& c, const Path& path, const CaseOutput& whole,
+                             const std::vector<int64_t>& chosen) {
+  const CaseBatch batch(c, chosen);
+  CaseOutput output;
+  sample(path, batch, output);
+  comparison_count_ += batch.rows();
+  for (size_t r = 0; r < chosen.size(); ++r) {
+    if (const auto what = compare(output, r, whole, static_cast<size_t>(chosen[r]))) {
+      report(c, path, chosen[r], fmt::format("at place {} of a batch of {}: {}", r, chosen.size(), *what));
+    }
+  }
+}
+
+}  // namespace tokendraw::cli

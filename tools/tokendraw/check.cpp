@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+// `tokendraw check`: does every path of this machine agree with the reference, and is the reference's distribution
+// right?
+#include <fmt/format.h>
+#include <tokendraw/tokendraw.h>
+
+#include <chrono>
+#include <cstdint>
+#include <limits>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "agreement.h"
+#include "cases.h"
+#include "commands.h"
+#include "distribution.h"
+#include "read_argument.h"
+#include "sampler_options.h"
+#include "terminal.h"
+
+namespace tokendraw::cli {
+namespace {
+
+constexpr size_t kShownDifferences = 10;
+constexpr std::string_view kDistribution = "distribution/";
+
+struct CheckOptions {
+  bool quick = false;
+  uint64_t seed = 0;
+  std::string filter;
+  std::string only_case;
+  int32_t max_vocab = std::numeric_limits<int32_t>::max();
+  SamplerChoice path;
+  bool algorithm_given = false;
+  bool list = false;
+};
+
+bool selected(const CheckOptions& options, std::string_view id) {
+  if (!options.only_case.empty()) return id == options.only_case;
+  return id.find(options.filter) != std::string_view::npos;
+}
+
+std::vector<cases::Case> select_cases(const CheckOptions& options) {
+  if (!options.only_case.empty()) {
+    if (options.only_case.starts_with(kDistribution)) return {};
+    const auto c = cases::parse_case_id(options.only_case);
+    if (!c) throw CliError(kExitUsage, fmt::format("--case: '{}' is no case", options.only_case));
+    return {*c};
+  }
+  std::vector<cases::Case> chosen;
+  for (const cases::Case& c : cases::list_cases({options.quick, options.seed, options.max_vocab})) {
+    if (selected(options, cases::case_id(c))) chosen.push_back(c);
+  }
+  return chosen;
+}
+
+struct DistributionRun {
+  const DistributionCase* c;
+  TokendrawAlgorithm algorithm;
+  std::string id;
+};
+
+// Algorithms that must agree have one distribution between them; `auto` stands for all unless one is asked for.
+std::vector<DistributionRun> select_distribution_runs(const CheckOptions& options) {
+  std::vector<TokendrawAlgorithm> algorithms = {TOKENDRAW_ALGORITHM_AUTO, TOKENDRAW_ALGORITHM_REJECTION};
+  if (options.algorithm_given) algorithms = {options.path.algorithm};
+  if (!options.only_case.empty()) {
+    algorithms = {TOKENDRAW_ALGORITHM_AUTO, TOKENDRAW_ALGORITHM_CANDIDATES, TOKENDRAW_ALGORITHM_REFINE,
+                  TOKENDRAW_ALGORITHM_REFERENCE, TOKENDRAW_ALGORITHM_REJECTION};
+  }
+  std::vector<DistributionRun> runs;
+  for (const DistributionCase& c : distribution_cases()) {
+    for (const TokendrawAlgorithm algorithm : algorithms) {
+      const std::string id = fmt::format("{}{}/{}", kDistribution, c.name, tokendraw_algorithm_name(algorithm));
+      if (selected(options, id) && c.vocab <= options.max_vocab) runs.push_back({&c, algorithm, id});
+    }
+  }
+  return runs;
+}
+
+PathChoice choose_paths(const CheckOptions& options) {
+  PathChoice paths;
+  if (options.algorithm_given) paths.algorithms = {options.path.algorithm};
+  if (!options.path.cpu_target.empty()) paths.targets = {options.path.cpu_target};
+  if (options.path.threads != 0) paths.threads = {options.path.threads};
+  return paths;
+}
+
+std::string joined_algorithms(const PathChoice& paths) {
+  std::vector<std::string> names;
+  for (const TokendrawAlgorithm algorithm : paths.algorithms) names.emplace_back(tokendraw_algorithm_name(algorithm));
+  return fmt::format("{}", fmt::join(names, " "));
+}
+
+// Returns whether all agree.
+bool check_agreement(const CheckOptions& options, const std::vector<cases::Case>& chosen) {
+  Agreement agreement(choose_paths(options));
+  const PathChoice& paths = agreement.paths();
+  write_output(fmt::format("agreement with the reference\n  algorithms: {}\n  SIMD targets: {}\n  threads: {}\n",
+                           joined_algorithms(paths), fmt::join(paths.targets, " "), fmt::join(paths.threads, " ")));
+  flush_output();
+  size_t shown = 0;
+  {
+    ProgressBar progress;
+    for (size_t i = 0; i < chosen.size(); ++i) {
+      progress.update(static_cast<double>(i) / static_cast<double>(chosen.size()), cases::case_id(chosen[i]));
+      agreement.run(chosen[i]);
+      for (; shown < agreement.differences().size() && shown < kShownDifferences; ++shown) {
+        const Difference& difference = agreement.differences()[shown];
+        progress.clear();
+        write_output(fmt::format("DIFFERENCE {}\n  reproduce: {}\n", difference.what, difference.reproduce));
+        flush_output();
+      }
+    }
+  }
+  const size_t differences = agreement.differences().size();
+  if (differences > shown) write_output(fmt::format("({} more differences are not shown)\n", differences - shown));
+  write_output(fmt::format("  {} cases, {} rows, {} comparisons: {}\n", agreement.case_count(), agreement.row_count(),
+                           agreement.comparison_count(),
+                           differences == 0 ? "all agree" : fmt::format("{} DIFFERENCES", differences)));
+  return differences == 0;
+}
+
+// Returns whether every test passes.
+bool check_distribution(const CheckOptions& options, const std::vector<DistributionRun>& runs) {
+  const int64_t draws = int64_t{1} << (options.quick ? 15 : 18);
+  write_output(
+      fmt::format("distribution: G-test of {} draws each, tails pooled; a right sampler fails with a chance "
+                  "of {} a test, {:.1g} in all\n",
+                  draws, kFalseAlarmRate, kFalseAlarmRate * static_cast<double>(runs.size())));
+  flush_output();
+  double smallest = 1.0;
+  size_t failures = 0;
+  int64_t outside = 0;
+  {
+    ProgressBar progress;
+    for (size_t i = 0; i < runs.size(); ++i) {
+      const DistributionRun& run = runs[i];
+      progress.update(static_cast<double>(i) / static_cast<double>(runs.size()), run.id);
+      SamplerChoice choice = options.path;
+      choice.backend = TOKENDRAW_BACKEND_CPU;
+      choice.algorithm = run.algorithm;
+      const SamplerHandle sampler = make_sampler(choice);
+      const DistributionResult result = run_distribution_case(*run.c, sampler.get(), options.seed, draws);
+      smallest = std::min(smallest, result.test.p_value);
+      outside += result.test.impossible;
+      const bool failed =
+          !result.defect.empty() || result.test.impossible != 0 || result.test.p_value < kFalseAlarmRate;
+      if (!failed) continue;
+      ++failures;
+      progress.clear();
+      const std::string what =
+          !result.defect.empty()
+              ? result.defect
+              : fmt::format("G = {:.1f} with {} degrees of freedom, p = {:.2g}; {} draws outside the kept set",
+                            result.test.g, result.test.degrees, result.test.p_value, result.test.impossible);
+      write_output(fmt::format("DIFFERENCE {}: {}\n  reproduce: tokendraw check --case {} --seed {}{}\n", run.id, what,
+                               run.id, options.seed, options.quick ? " --quick" : ""));
+    }
+  }
+  write_output(fmt::format("  {} tests, smallest p = {:.2g}, {} draws outside the kept set: {}\n", runs.size(),
+                           smallest, outside, failures == 0 ? "all pass" : fmt::format("{} FAIL", failures)));
+  return failures == 0;
+}
+
+ExitCode run_check(const CheckOptions& options) {
+  const std::vector<cases::Case> chosen = select_cases(options);
+  const std::vector<DistributionRun> runs = select_distribution_runs(options);
+  if (chosen.empty() && runs.empty()) throw CliError(kExitUsage, "no case has that name");
+  if (options.list) {
+    for (const cases::Case& c : chosen) write_output(cases::case_id(c) + "\n");
+    for (const DistributionRun& run : runs) write_output(run.id + "\n");
+    return kExitOk;
+  }
+  const auto start = std::chrono::steady_clock::now();
+  bool passed = true;
+  if (!chosen.empty()) passed = check_agreement(options, chosen);
+  if (!runs.empty()) passed = check_distribution(options, runs) && passed;
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+  write_output(fmt::format("{} in {:.1f} s\n", passed ? "passed" : "FAILED", seconds.count()));
+  return passed ? kExitOk : kExitDifference;
+}
+
+}  // namespace
+
+Command add_check_command(CLI::App& program) {
+  CLI::App* app = program.add_subcommand("check", "Compare every path of this machine with the reference");
+  auto options = std::make_shared<CheckOptions>();
+  app->add_flag("--quick", options->quick, "A sixteenth of the cases, an eighth of the draws");
+  add_u64_option(*app, "--seed", options->seed, "Of logits, parameters and draws [0, the pinned list]");
+  CLI::Option* filter =
+      app->add_option("--filter", options->filter, "Only cases whose name holds this text")->type_name("NAME");
+  app->add_option("--case", options->only_case, "Only this case; need not be in the list")
+      ->type_name("ID")
+      ->excludes(filter);
+  add_int32_option(*app, "--max-vocab", options->max_vocab, 1, std::numeric_limits<int32_t>::max(),
+                   "Only rows up to this length [all]");
+  add_algorithm_option(*app, options->path);
+  add_thread_options(*app, options->path);
+  app->add_flag("--list", options->list, "Print the names of the cases and stop");
+  const auto run = [options, app] {
+    options->algorithm_given = app->get_option("--algorithm")->count() > 0;
+    return run_check(*options);
+  };
+  return {app, run};
+}
+
+}  // namespace tokendraw::cli

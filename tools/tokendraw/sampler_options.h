@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+// The options that several commands share: filters, and which sampler to make.
+#pragma once
+
+#include <tokendraw/tokendraw.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+namespace tokendraw::cli {
+
+struct FilterOptions {
+  float temperature = 1.0f;
+  int32_t top_k = 0;
+  float top_p = 1.0f;
+  float min_p = 0.0f;
+  TokendrawTopPBase top_p_base = TOKENDRAW_TOP_P_AFTER_TOP_K;
+};
+
+void add_filter_options(CLI::App& app, FilterOptions& filters);
+void set_filters(TokendrawBatch& batch, const FilterOptions& filters);
+
+struct SamplerChoice {
+  TokendrawBackend backend = TOKENDRAW_BACKEND_AUTO;
+  TokendrawAlgorithm algorithm = TOKENDRAW_ALGORITHM_AUTO;
+  int32_t threads = 0;
+  std::string cpu_target;  // empty: the best
+};
+
+void add_algorithm_option(CLI::App& app, SamplerChoice& choice);
+void add_thread_options(CLI::App& app, SamplerChoice& choice);  // --threads and --cpu-target
+void add_backend_option(CLI::App& app, SamplerChoice& choice);
+
+struct SamplerDeleter {
+  void operator()(TokendrawSampler* sampler) const { tokendraw_destroy_sampler(sampler); }
+};
+using SamplerHandle = std::unique_ptr<TokendrawSampler, SamplerDeleter>;
+
+// A backend that is asked for by name and is not there is an error, never the CPU in its place.
+SamplerHandle make_sampler(const SamplerChoice& choice);
+
+// "f32|f16|bf16" into `dtype`.
+CLI::Option* add_dtype_option(CLI::App& app, TokendrawDtype& dtype, const std::string& help);
+
+}  // namespace tokendraw::cli
