@@ -53,7 +53,7 @@ int32_t RowView::load_chunk(int32_t chunk, float* x) const {
 void RowView::read_chunk_max() {
   if (plain_) {
     if (stored_.max(inputs_.logits, vocab(), chunk_max_)) return;
-    plain_ = false;  // a NaN, or both infinities in one chunk
+    plain_ = false;  // there is a NaN
   }
   alignas(64) float x[kChunk];
   for (int32_t chunk = 0; chunk < chunks(); ++chunk) {

@@ -30,12 +30,35 @@ using Mf = hn::Mask<Df>;
 
 constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
 
-// ---- Reading logits of each dtype as floats, in order
+// ---- Reading logits of each dtype as floats
+//
+// `vector` reads in order. `pair` reads two vectors' worth in any order, which is cheaper for halfwords: for sums and
+// maxima. `NanCheck` looks at the stored bits: a NaN is what has a larger magnitude than infinity.
+
+struct Pair {
+  Vf first;
+  Vf second;
+};
 
 struct ReadF32 {
   using Stored = float;
   static HWY_INLINE Vf vector(const float* p) { return hn::LoadU(Df(), p); }
+  static HWY_INLINE Pair pair(const float* p) { return {vector(p), vector(p + hn::Lanes(Df()))}; }
   static float scalar(float x) { return x; }
+
+  class NanCheck {
+   public:
+    HWY_INLINE NanCheck() : largest_(hn::Zero(Di())) {}
+    HWY_INLINE void add(const float*, const Pair& values) {
+      const Vi magnitude = hn::Set(Di(), 0x7fffffff);
+      largest_ = hn::Max(largest_, hn::And(hn::BitCast(Di(), values.first), magnitude));
+      largest_ = hn::Max(largest_, hn::And(hn::BitCast(Di(), values.second), magnitude));
+    }
+    HWY_INLINE bool found() const { return !hn::AllFalse(Di(), hn::Gt(largest_, hn::Set(Di(), 0x7f800000))); }
+
+   private:
+    Vi largest_;
+  };
 };
 
 HWY_INLINE Vu load_halfwords(const uint16_t* p) {
@@ -43,18 +66,61 @@ HWY_INLINE Vu load_halfwords(const uint16_t* p) {
   return hn::PromoteTo(Du(), hn::LoadU(d16, p));
 }
 
-struct ReadBf16 {
+// What bf16 and f16 have in common; Format converts halfwords in the low or the high half of 32-bit lanes.
+template <typename Format>
+struct ReadHalfwords {
   using Stored = uint16_t;
-  static HWY_INLINE Vf vector(const uint16_t* p) { return hn::BitCast(Df(), hn::ShiftLeft<16>(load_halfwords(p))); }
+  static HWY_INLINE Vf vector(const uint16_t* p) { return Format::from_low(load_halfwords(p)); }
+  static float scalar(uint16_t bits) { return Format::scalar(bits); }
+
+#if HWY_TARGET == HWY_SCALAR
+  static HWY_INLINE Pair pair(const uint16_t* p) { return {vector(p), vector(p + 1)}; }
+  class NanCheck {
+   public:
+    void add(const uint16_t*, const Pair& values) { check_.add(nullptr, values); }
+    bool found() const { return check_.found(); }
+
+   private:
+    ReadF32::NanCheck check_;
+  };
+#else
+  using D16 = hn::Repartition<int16_t, Df>;
+  static HWY_INLINE Pair pair(const uint16_t* p) {
+    const Vu both = hn::BitCast(Du(), hn::LoadU(hn::RebindToUnsigned<D16>(), p));
+    return {Format::from_low_of_both(both), Format::from_high_of_both(both)};
+  }
+  class NanCheck {
+   public:
+    HWY_INLINE NanCheck() : largest_(hn::Zero(D16())) {}
+    HWY_INLINE void add(const uint16_t* p, const Pair&) {
+      const auto bits = hn::BitCast(D16(), hn::LoadU(hn::RebindToUnsigned<D16>(), p));
+      largest_ = hn::Max(largest_, hn::And(bits, hn::Set(D16(), int16_t{0x7fff})));
+    }
+    HWY_INLINE bool found() const {
+      return !hn::AllFalse(D16(), hn::Gt(largest_, hn::Set(D16(), Format::kInfinityBits)));
+    }
+
+   private:
+    hn::Vec<D16> largest_;
+  };
+#endif
+};
+
+struct Bf16Format {
+  static constexpr int16_t kInfinityBits = 0x7f80;
+  static HWY_INLINE Vf from_low(Vu bits) { return hn::BitCast(Df(), hn::ShiftLeft<16>(bits)); }
+  static HWY_INLINE Vf from_low_of_both(Vu both) { return from_low(both); }
+  static HWY_INLINE Vf from_high_of_both(Vu both) {
+    return hn::BitCast(Df(), hn::And(both, hn::Set(Du(), 0xffff0000u)));
+  }
   static float scalar(uint16_t bits) { return draw::bf16_to_float(bits); }
 };
 
-struct ReadF16 {
-  using Stored = uint16_t;
-  static HWY_INLINE Vf vector(const uint16_t* p) {
-    // draw::f16_to_float in vectors; Highway's own conversion is not exact for inf and NaN on every target.
+struct F16Format {
+  static constexpr int16_t kInfinityBits = 0x7c00;
+  // draw::f16_to_float in vectors; Highway's own conversion is not exact for inf and NaN on every target.
+  static HWY_INLINE Vf from_low(Vu bits) {
     const Du du;
-    const Vu bits = load_halfwords(p);
     const Vu magnitude = hn::And(bits, hn::Set(du, 0x7fffu));
     const Vu sign = hn::ShiftLeft<16>(hn::Xor(bits, magnitude));
     const Vu shifted = hn::ShiftLeft<13>(magnitude);
@@ -63,20 +129,26 @@ struct ReadF16 {
     const Vu infinite = hn::Or(shifted, hn::Set(du, 0x7f800000u));
     return hn::BitCast(Df(), hn::Or(sign, hn::IfThenElse(hn::RebindMask(du, special), infinite, finite)));
   }
+  static HWY_INLINE Vf from_low_of_both(Vu both) { return from_low(hn::And(both, hn::Set(Du(), 0xffffu))); }
+  static HWY_INLINE Vf from_high_of_both(Vu both) { return from_low(hn::ShiftRight<16>(both)); }
   static float scalar(uint16_t bits) { return draw::f16_to_float(bits); }
 };
 
-// Calls `step(chunk, pointer, reader)` for each chunk of a row; the last, if it is short, as floats padded with -inf.
+using ReadBf16 = ReadHalfwords<Bf16Format>;
+using ReadF16 = ReadHalfwords<F16Format>;
+
+// Calls step(chunk, pointer, size, reader) for each chunk of a row. The last, if it is short, comes as floats padded
+// with -inf to a whole chunk.
 template <typename Read, typename Step>
 HWY_INLINE void for_each_chunk(const void* row, int32_t n, const Step& step) {
   const auto* x = static_cast<const typename Read::Stored*>(row);
   const int32_t whole = n / kChunk;
-  for (int32_t chunk = 0; chunk < whole; ++chunk) step(chunk, x + chunk * kChunk, Read());
+  for (int32_t chunk = 0; chunk < whole; ++chunk) step(chunk, x + chunk * kChunk, kChunk, Read());
   const int32_t rest = n - whole * kChunk;
   if (rest == 0) return;
   alignas(64) float padded[kChunk];
   for (int32_t i = 0; i < kChunk; ++i) padded[i] = i < rest ? Read::scalar(x[whole * kChunk + i]) : kMinusInfinity;
-  step(whole, static_cast<const float*>(padded), ReadF32());
+  step(whole, static_cast<const float*>(padded), rest, ReadF32());
 }
 
 // ---- Maxima
@@ -84,31 +156,26 @@ HWY_INLINE void for_each_chunk(const void* row, int32_t n, const Step& step) {
 template <typename Read>
 bool max(const void* row, int32_t n, float* chunk_max) {
   const Df df;
-  constexpr int32_t kWays = 4;  // independent chains hide the latency of Max
   const int32_t lanes = static_cast<int32_t>(hn::Lanes(df));
-  bool maybe_nan = false;
-  for_each_chunk<Read>(row, n, [&](int32_t chunk, const auto* x, auto read) HWY_ATTR {
+  bool nan = false;
+  for_each_chunk<Read>(row, n, [&](int32_t chunk, const auto* x, int32_t, auto read) HWY_ATTR {
     using Reader = decltype(read);
-    Vf m0 = hn::Set(df, kMinusInfinity), m1 = m0, m2 = m0, m3 = m0;
-    Vf s0 = hn::Zero(df), s1 = s0;
-    // lanes <= 64, so a chunk of 256 is a whole number of such steps
-    for (int32_t i = 0; i < kChunk; i += kWays * lanes) {
-      const Vf v0 = Reader::vector(x + i);
-      const Vf v1 = Reader::vector(x + i + lanes);
-      const Vf v2 = Reader::vector(x + i + 2 * lanes);
-      const Vf v3 = Reader::vector(x + i + 3 * lanes);
-      m0 = hn::Max(m0, v0);
-      m1 = hn::Max(m1, v1);
-      m2 = hn::Max(m2, v2);
-      m3 = hn::Max(m3, v3);
-      // The sum is NaN if a logit is, or if both infinities meet: the caller looks closer then.
-      s0 = hn::Add(s0, hn::Add(v0, v1));
-      s1 = hn::Add(s1, hn::Add(v2, v3));
+    Vf m0 = hn::Set(df, kMinusInfinity), m1 = m0, m2 = m0, m3 = m0;  // four chains hide the latency of Max
+    typename Reader::NanCheck check;
+    for (int32_t i = 0; i < kChunk; i += 4 * lanes) {  // lanes <= 64, so this ends at kChunk
+      const Pair a = Reader::pair(x + i);
+      const Pair b = Reader::pair(x + i + 2 * lanes);
+      m0 = hn::Max(m0, a.first);
+      m1 = hn::Max(m1, a.second);
+      m2 = hn::Max(m2, b.first);
+      m3 = hn::Max(m3, b.second);
+      check.add(x + i, a);
+      check.add(x + i + 2 * lanes, b);
     }
     chunk_max[chunk] = hn::GetLane(hn::MaxOfLanes(df, hn::Max(hn::Max(m0, m1), hn::Max(m2, m3))));
-    maybe_nan |= !hn::AllFalse(df, hn::IsNaN(hn::Add(s0, s1)));
+    nan |= check.found();
   });
-  return !maybe_nan;
+  return !nan;
 }
 
 // ---- Weights
@@ -134,38 +201,68 @@ HWY_INLINE Vf fused_multiply_add(Vf a, Vf b, Vf c) {
 #endif
 }
 
-// A weight in two parts: weight = (mantissa << 32) >> shift, with mantissa < 2^26 and 14 <= shift <= 57.
+// Conversion of values that an int32_t holds. Highway's ConvertTo spends three more instructions on those that it does
+// not.
+HWY_INLINE Vi convert_in_range(Vf v) {
+#if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL
+  return Vi{_mm512_cvttps_epi32(v.raw)};
+#elif HWY_TARGET == HWY_AVX2
+  return Vi{_mm256_cvttps_epi32(v.raw)};
+#elif HWY_TARGET == HWY_SSE4 || HWY_TARGET == HWY_SSSE3
+  return Vi{_mm_cvttps_epi32(v.raw)};
+#else
+  return hn::ConvertTo(Di(), v);
+#endif
+}
+
+// A weight in two parts: weight = (mantissa << 32) >> shift, and 0 where shift >= 64. mantissa < 2^26 where it counts.
 struct SplitWeights {
   Vu mantissa;
   Vu shift;
 };
 
-// draw::exp2_fixed in vectors. Below kZeroWeightExponent the weight is 0 whatever y, so y is clamped there; that also
-// serves -inf and the NaN of -inf * 0.
-HWY_INLINE SplitWeights split_weights(Vf x, Vf row_max, Vf scale) {
-  const Df df;
-  const Di di;
-  const Du du;
-  const Vf y = hn::Mul(hn::Sub(x, row_max), scale);
-  const Vf lowest = hn::Set(df, draw::kZeroWeightExponent);
-#if HWY_ARCH_X86
-  const Vf clamped = hn::Max(y, lowest);  // maxps returns its second operand for NaN
+// Shifts of 64-bit lanes by 64 and more give 0 here; elsewhere y is clamped so that they cannot occur.
+#undef TOKENDRAW_SHIFTS_SATURATE  // of the target before
+#if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL || HWY_TARGET == HWY_AVX2
+#define TOKENDRAW_SHIFTS_SATURATE 1
 #else
-  const Vf clamped = hn::IfThenElse(hn::Ge(y, lowest), y, lowest);
+#define TOKENDRAW_SHIFTS_SATURATE 0
 #endif
-  const Vf n = hn::Round(clamped);
-  const Vf six = hn::Set(df, 6.0f);
-  const Vf f = hn::Sub(hn::Add(hn::Sub(clamped, n), six), six);
-  // Every coefficient times 2^24: a power of two changes no rounding.
+
+// draw::exp2_fixed((x - row_max) * scale) for `Ways` vectors, in fewer steps than there:
+// - n = rint(y) by adding a number whose last place is 1, which also leaves n in the low bits of the sum;
+// - (y - n) + 6 as y + (6 - n): y - n and 6 - n are exact, so both round the same number once;
+// - coefficients times 2^24: a power of two changes no rounding.
+// The vectors go step by step together: one after the other, their long chains of dependent operations would fill the
+// processor's schedulers with waiting ones.
+template <int Ways>
+HWY_INLINE void split_weights(const Vf (&x)[Ways], Vf row_max, Vf scale, SplitWeights (&out)[Ways]) {
+  const Df df;
+  const Du du;
+  constexpr float kLastPlaceOne = 12582912.0f;  // 1.5 * 2^23, bits 0x4b400000
   constexpr float kUnit = 16777216.0f;
-  Vf p = hn::Set(df, draw::kExp2Coefficients[0] * kUnit);
-  p = fused_multiply_add(p, f, hn::Set(df, draw::kExp2Coefficients[1] * kUnit));
-  p = fused_multiply_add(p, f, hn::Set(df, draw::kExp2Coefficients[2] * kUnit));
-  p = fused_multiply_add(p, f, hn::Set(df, draw::kExp2Coefficients[3] * kUnit));
-  p = fused_multiply_add(p, f, hn::Set(df, draw::kExp2Coefficients[4] * kUnit));
-  p = fused_multiply_add(p, f, hn::Set(df, kUnit));
-  const Vi shift = hn::ConvertTo(di, hn::Sub(hn::Set(df, 14.0f), n));
-  return {hn::BitCast(du, hn::ConvertTo(di, p)), hn::BitCast(du, shift)};
+  Vf y[Ways], f[Ways], p[Ways];
+  for (int w = 0; w < Ways; ++w) y[w] = hn::Sub(x[w], row_max);
+  for (int w = 0; w < Ways; ++w) y[w] = hn::Mul(y[w], scale);
+#if !TOKENDRAW_SHIFTS_SATURATE
+  const Vf lowest = hn::Set(df, draw::kZeroWeightExponent);
+  for (int w = 0; w < Ways; ++w) y[w] = hn::IfThenElse(hn::Ge(y[w], lowest), y[w], lowest);
+#endif
+  // Without the clamp, a y below -43, -inf or NaN (-inf * 0) ends in a shift >= 57 whatever the mantissa becomes: the
+  // difference from 0x4b400000 + 14 is at least that for every sum such a y can give.
+  Vf sum[Ways];
+  for (int w = 0; w < Ways; ++w) sum[w] = hn::Add(y[w], hn::Set(df, kLastPlaceOne));
+  for (int w = 0; w < Ways; ++w) f[w] = hn::Sub(hn::Set(df, kLastPlaceOne + 6.0f), sum[w]);
+  for (int w = 0; w < Ways; ++w) out[w].shift = hn::Sub(hn::Set(du, 0x4b400000u + 14u), hn::BitCast(du, sum[w]));
+  for (int w = 0; w < Ways; ++w) f[w] = hn::Add(y[w], f[w]);
+  for (int w = 0; w < Ways; ++w) f[w] = hn::Sub(f[w], hn::Set(df, 6.0f));
+  for (int w = 0; w < Ways; ++w) p[w] = hn::Set(df, draw::kExp2Coefficients[0] * kUnit);
+  for (int i = 1; i < 5; ++i) {
+    const Vf coefficient = hn::Set(df, draw::kExp2Coefficients[i] * kUnit);
+    for (int w = 0; w < Ways; ++w) p[w] = fused_multiply_add(p[w], f[w], coefficient);
+  }
+  for (int w = 0; w < Ways; ++w) p[w] = fused_multiply_add(p[w], f[w], hn::Set(df, kUnit));
+  for (int w = 0; w < Ways; ++w) out[w].mantissa = hn::BitCast(du, convert_in_range(p[w]));
 }
 
 // 64-bit sums of weights. A vector of weights is folded into half as many lanes: even + odd.
@@ -175,7 +272,7 @@ HWY_INLINE Sum zero_sum() { return 0; }
 HWY_INLINE Sum add_sums(Sum a, Sum b) { return a + b; }
 HWY_INLINE uint64_t total_of(Sum sum) { return sum; }
 HWY_INLINE Sum folded_weights(const SplitWeights& w) {
-  return (static_cast<uint64_t>(hn::GetLane(w.mantissa)) << 32) >> hn::GetLane(w.shift);
+  return (static_cast<uint64_t>(hn::GetLane(w.mantissa)) << 32) >> hn::GetLane(w.shift);  // clamped: below 64
 }
 #else
 using Du64 = hn::Repartition<uint64_t, Df>;
@@ -194,37 +291,80 @@ HWY_INLINE Sum folded_weights(const SplitWeights& w) {
 }
 #endif
 
+// A chunk whose weights are all below 2^25 (y < -18) can be summed in 32-bit lanes: one shift and one addition a
+// vector.
+constexpr float kLightExponent = -18.0f;
+#if HWY_TARGET == HWY_SCALAR
+HWY_INLINE Sum light_weights(const SplitWeights& w) { return folded_weights(w); }
+using LightSum = Sum;
+HWY_INLINE LightSum zero_light_sum() { return 0; }
+HWY_INLINE uint64_t total_of_light(LightSum sum) { return sum; }
+#else
+using LightSum = Vu;
+HWY_INLINE LightSum zero_light_sum() { return hn::Zero(Du()); }
+HWY_INLINE LightSum add_sums(LightSum a, LightSum b) { return hn::Add(a, b); }
+HWY_INLINE LightSum light_weights(const SplitWeights& w) {
+  return hn::Shr(w.mantissa, hn::Sub(w.shift, hn::Set(Du(), 32)));
+}
+HWY_INLINE uint64_t total_of_light(LightSum sum) {
+  const Sum both = hn::BitCast(Du64(), sum);
+  return total_of(hn::Add(hn::And(both, hn::Set(Du64(), 0xffffffffu)), hn::ShiftRight<32>(both)));
+}
+#endif
+
+// How many vectors go together through split_weights in a sum.
+constexpr int kWays = 4;
+
+// The summed weight of one chunk's logits, all of them or those above a threshold.
+template <bool kAll, typename Reader, typename AnySum, typename Fold>
+HWY_INLINE AnySum sum_chunk(const typename Reader::Stored* x, Vf row_max, Vf scale, Vf threshold, AnySum zero,
+                            const Fold& fold) {
+  const int32_t lanes = static_cast<int32_t>(hn::Lanes(Df()));
+  AnySum sums[kWays] = {zero, zero, zero, zero};
+  for (int32_t i = 0; i < kChunk; i += kWays * lanes) {
+    Vf v[kWays];
+    SplitWeights weights[kWays];
+    for (int w = 0; w < kWays; w += 2) {
+      const Pair pair = Reader::pair(x + i + w * lanes);
+      v[w] = pair.first;
+      v[w + 1] = pair.second;
+    }
+    split_weights(v, row_max, scale, weights);
+    for (int w = 0; w < kWays; ++w) {
+      if (!kAll) {
+        const auto above = hn::RebindMask(Du(), hn::Gt(v[w], threshold));
+        weights[w].mantissa = hn::IfThenElseZero(above, weights[w].mantissa);
+      }
+      sums[w] = add_sums(sums[w], fold(weights[w]));
+    }
+  }
+  return add_sums(add_sums(sums[0], sums[1]), add_sums(sums[2], sums[3]));
+}
+
 template <typename Read>
 uint64_t mass_above(const void* row, int32_t n, WeightRule rule, float above, const float* chunk_max,
                     uint64_t* chunk_mass) {
   const Df df;
-  const int32_t lanes = static_cast<int32_t>(hn::Lanes(df));
   const Vf row_max = hn::Set(df, rule.max);
   const Vf scale = hn::Set(df, rule.scale);
   const Vf threshold = hn::Set(df, above);
+  const auto heavy = [](const SplitWeights& w) HWY_ATTR { return folded_weights(w); };
+  const auto light = [](const SplitWeights& w) HWY_ATTR { return light_weights(w); };
   uint64_t total = 0;
-  for_each_chunk<Read>(row, n, [&](int32_t chunk, const auto* x, auto read) HWY_ATTR {
+  for_each_chunk<Read>(row, n, [&](int32_t chunk, const auto* x, int32_t, auto read) HWY_ATTR {
     using Reader = decltype(read);
-    if (chunk_mass != nullptr) chunk_mass[chunk] = 0;
-    if (chunk_max != nullptr) {
-      const float largest = chunk_max[chunk];
-      if (!(largest > above) || (largest - rule.max) * rule.scale < draw::kZeroWeightExponent) return;
-    }
-    Sum sum0 = zero_sum(), sum1 = sum0;
-    if (above == kMinusInfinity) {  // -inf weighs 0, so nothing needs to be left out
-      for (int32_t i = 0; i < kChunk; i += 2 * lanes) {
-        sum0 = add_sums(sum0, folded_weights(split_weights(Reader::vector(x + i), row_max, scale)));
-        sum1 = add_sums(sum1, folded_weights(split_weights(Reader::vector(x + i + lanes), row_max, scale)));
-      }
+    const float largest = chunk_max != nullptr ? chunk_max[chunk] : rule.max;
+    const float largest_y = (largest - rule.max) * rule.scale;
+    uint64_t mass = 0;
+    if (!(largest > above) || largest_y < draw::kZeroWeightExponent) {
+      mass = 0;
+    } else if (above != kMinusInfinity) {
+      mass = total_of(sum_chunk<false, Reader>(x, row_max, scale, threshold, zero_sum(), heavy));
+    } else if (largest_y < kLightExponent) {  // -inf weighs 0, so nothing needs to be left out, here and below
+      mass = total_of_light(sum_chunk<true, Reader>(x, row_max, scale, threshold, zero_light_sum(), light));
     } else {
-      for (int32_t i = 0; i < kChunk; i += lanes) {
-        const Vf v = Reader::vector(x + i);
-        SplitWeights w = split_weights(v, row_max, scale);
-        w.mantissa = hn::IfThenElseZero(hn::RebindMask(Du(), hn::Gt(v, threshold)), w.mantissa);
-        sum0 = add_sums(sum0, folded_weights(w));
-      }
+      mass = total_of(sum_chunk<true, Reader>(x, row_max, scale, threshold, zero_sum(), heavy));
     }
-    const uint64_t mass = total_of(add_sums(sum0, sum1));
     if (chunk_mass != nullptr) chunk_mass[chunk] = mass;
     total += mass;
   });
@@ -236,18 +376,21 @@ void weights(const float* x, int32_t n, WeightRule rule, uint64_t* out) {
   const int32_t lanes = static_cast<int32_t>(hn::Lanes(df));
   const Vf row_max = hn::Set(df, rule.max);
   const Vf scale = hn::Set(df, rule.scale);
-  int32_t done = 0;
-  for_each_chunk<ReadF32>(x, n, [&](int32_t, const float* chunk, auto) HWY_ATTR {
+  for_each_chunk<ReadF32>(x, n, [&](int32_t chunk, const float* chunk_x, int32_t size, auto) HWY_ATTR {
     alignas(64) uint32_t mantissa[kChunk];
     alignas(64) uint32_t shift[kChunk];
-    const int32_t size = n - done < kChunk ? n - done : kChunk;
     for (int32_t i = 0; i < size; i += lanes) {  // a last vector may pass `size`, never kChunk
-      const SplitWeights w = split_weights(hn::LoadU(df, chunk + i), row_max, scale);
-      hn::Store(w.mantissa, Du(), mantissa + i);
-      hn::Store(w.shift, Du(), shift + i);
+      const Vf v[1] = {hn::LoadU(df, chunk_x + i)};
+      SplitWeights w[1];
+      split_weights(v, row_max, scale, w);
+      hn::Store(w[0].mantissa, Du(), mantissa + i);
+      hn::Store(w[0].shift, Du(), shift + i);
     }
-    for (int32_t i = 0; i < size; ++i) out[done + i] = (static_cast<uint64_t>(mantissa[i]) << 32) >> shift[i];
-    done += size;
+    uint64_t* chunk_out = out + chunk * kChunk;
+    for (int32_t i = 0; i < size; ++i) {
+      const uint64_t mantissa_high = static_cast<uint64_t>(mantissa[i]) << 32;
+      chunk_out[i] = shift[i] < 64 ? mantissa_high >> shift[i] : 0;
+    }
   });
 }
 
@@ -259,18 +402,23 @@ int32_t count_above(const void* row, int32_t n, float above, const float* chunk_
   const int32_t lanes = static_cast<int32_t>(hn::Lanes(df));
   const Vf threshold = hn::Set(df, above);
   size_t count = 0;
-  for_each_chunk<Read>(row, n, [&](int32_t chunk, const auto* x, auto read) HWY_ATTR {
+  for_each_chunk<Read>(row, n, [&](int32_t chunk, const auto* x, int32_t, auto read) HWY_ATTR {
     if (chunk_max != nullptr && !(chunk_max[chunk] > above)) return;
-    for (int32_t i = 0; i < kChunk; i += lanes) {
-      count += hn::CountTrue(df, hn::Gt(decltype(read)::vector(x + i), threshold));
+    size_t chunk_count = 0;
+    for (int32_t i = 0; i < kChunk; i += 2 * lanes) {
+      const Pair v = decltype(read)::pair(x + i);
+      chunk_count += hn::CountTrue(df, hn::Gt(v.first, threshold)) + hn::CountTrue(df, hn::Gt(v.second, threshold));
     }
+    count += chunk_count;
   });
   return static_cast<int32_t>(count);
 }
 
-template <typename Read>
-int32_t gather(const void* row, int32_t n, float low, float high, const float* chunk_max, const int32_t* ids,
-               int32_t first_id, float* out_x, int32_t* out_id) {
+// Whole vectors are compressed and stored: a masked store to memory is slow on some processors. In place this is safe,
+// since what is written lies at or before what has been read. `id_at(i)` gives the ids of elements i, i + 1, ...
+template <typename Read, typename IdAt>
+HWY_INLINE int32_t gather_with(const void* row, int32_t n, float low, float high, const float* chunk_max,
+                               const IdAt& id_at, float* out_x, int32_t* out_id) {
   const Df df;
   const Di di;
   const int32_t lanes = static_cast<int32_t>(hn::Lanes(df));
@@ -278,29 +426,39 @@ int32_t gather(const void* row, int32_t n, float low, float high, const float* c
   const Vf highest = hn::Set(df, high);
   const Vf zero = hn::Zero(df);
   size_t found = 0;
-  for_each_chunk<Read>(row, n, [&](int32_t chunk, const auto* x, auto read) HWY_ATTR {
+  for_each_chunk<Read>(row, n, [&](int32_t chunk, const auto* x, int32_t size, auto read) HWY_ATTR {
     if (chunk_max != nullptr && !(chunk_max[chunk] >= low)) return;
-    const int32_t base = chunk * kChunk;
-    for (int32_t i = 0; i < kChunk && base + i < n; i += lanes) {
+    size_t end = found;  // a local, so that it stays in a register
+    for (int32_t i = 0; i < size; i += lanes) {
       const Vf v = decltype(read)::vector(x + i);
       Mf mask = hn::And(hn::Ge(v, lowest), hn::Le(v, highest));
-      if (base + i + lanes > n) mask = hn::And(mask, hn::FirstN(df, static_cast<size_t>(n - base - i)));
+      if (i + lanes > size) mask = hn::And(mask, hn::FirstN(df, static_cast<size_t>(size - i)));
       if (hn::AllFalse(df, mask)) continue;
-      // Compress and store whole vectors: a masked store to memory is slow on some processors. In place this is safe:
-      // what is written lies at or before what has been read.
-      const auto int_mask = hn::RebindMask(di, mask);
-      Vi id = hn::Iota(di, first_id + base + i);
-      if (ids != nullptr) {
-        id = base + i + lanes <= n
-                 ? hn::LoadU(di, ids + base + i)
-                 : hn::MaskedLoad(hn::FirstN(di, static_cast<size_t>(n - base - i)), di, ids + base + i);
-      }
-      hn::StoreU(hn::Compress(hn::Add(v, zero), mask), df, out_x + found);
-      hn::StoreU(hn::Compress(id, int_mask), di, out_id + found);
-      found += hn::CountTrue(df, mask);
+      const Vi id = id_at(chunk * kChunk + i);
+      hn::StoreU(hn::Compress(hn::Add(v, zero), mask), df, out_x + end);
+      hn::StoreU(hn::Compress(id, hn::RebindMask(di, mask)), di, out_id + end);
+      end += hn::CountTrue(df, mask);
     }
+    found = end;
   });
   return static_cast<int32_t>(found);
+}
+
+template <typename Read>
+int32_t gather(const void* row, int32_t n, float low, float high, const float* chunk_max, const int32_t* ids,
+               int32_t first_id, float* out_x, int32_t* out_id) {
+  const Di di;
+  const int32_t lanes = static_cast<int32_t>(hn::Lanes(di));
+  if (ids == nullptr) {
+    const Vi from_zero = hn::Iota(di, 0);
+    const auto counted = [=](int32_t i) HWY_ATTR { return hn::Add(hn::Set(Di(), first_id + i), from_zero); };
+    return gather_with<Read>(row, n, low, high, chunk_max, counted, out_x, out_id);
+  }
+  const auto listed = [=](int32_t i) HWY_ATTR {
+    if (i + lanes <= n) return hn::LoadU(Di(), ids + i);
+    return hn::MaskedLoad(hn::FirstN(Di(), static_cast<size_t>(n - i)), Di(), ids + i);
+  };
+  return gather_with<Read>(row, n, low, high, chunk_max, listed, out_x, out_id);
 }
 
 // ---- Preparing effective logits in a buffer

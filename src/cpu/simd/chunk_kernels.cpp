@@ -5,6 +5,10 @@
 
 #include <cstring>
 
+// Vectors of a size unknown to the compiler cannot be members of structs or arrays, which the loops use; processors
+// with SVE run the NEON target, those with RVV the scalar one.
+#define HWY_DISABLED_TARGETS (HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128 | HWY_RVV)
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "cpu/simd/chunk_kernels.cpp"
 #include "hwy/foreach_target.h"  // must come before highway.h

@@ -22,7 +22,7 @@ struct WeightRule {
 
 // Functions for one dtype. Logits must not be +inf, except for `max` and `load`. NaN only where it is said so.
 struct DtypeKernels {
-  // The largest logit of each chunk. Returns false if a NaN may be there: then some maxima are meaningless.
+  // The largest logit of each chunk. Returns false if there is a NaN: then some maxima are meaningless.
   bool (*max)(const void* x, int32_t n, float* chunk_max);
 
   // The summed weight of the logits > `above` of each chunk, and of all. A chunk whose chunk_max shows that it adds
