@@ -24,7 +24,7 @@ class ExactRow {
         options_(options),
         row_(inputs, kernels, scratch),
         chunk_mass_(scratch.chunk_mass),
-        list_{scratch.list_x, scratch.list_id, 0} {}
+        list_{scratch.list_x, scratch.list_id, 0, list_capacity(inputs.vocab)} {}
 
   RowResult run() {
     max_ = row_.read_max();
@@ -40,9 +40,9 @@ class ExactRow {
     } else if (unfiltered()) {
       result_.kept_mass = total_;
       if (options_.wants_kept) result_.kept = row_.count_above(next_down(smallest_weighing(1)));
-      draw_from_chunks(0);
+      draw_by_chunk(row_, 0);
     } else if (!(options_.try_candidates && draw_from_candidates())) {
-      draw_from_cut(search_cut());
+      draw_by_search();
     }
     if (options_.wants_logprob) result_.logprob = log_probability(in_, token_logit_, max_, total_);
     return result_;
@@ -122,8 +122,9 @@ class ExactRow {
     if (!candidates_apply()) return false;
     const Threshold threshold = candidate_threshold();
     list_.size = row_.gather(threshold.low, max_, list_.x, list_.id);
+    tighten_candidates();
     const int32_t n = list_.size;
-    if (n > kMaxCandidates) return false;
+    if (n > kMaxCandidates) return no_candidates();
 
     uint64_t keys[kMaxCandidates];
     for (int32_t i = 0; i < n; ++i) keys[i] = draw::rank_key(list_.x[i], static_cast<uint32_t>(list_.id[i]));
@@ -140,10 +141,23 @@ class ExactRow {
       mass += weight[kept++];
     if (kept == n && mass < need && !threshold.sure) {  // the nucleus goes on below
       bound_ = {next_down(threshold.low), mass};
-      return false;
+      return no_candidates();
     }
-    draw_from_list(keys[kept - 1], mass);
+    draw_from_cut(ListView(row_.kernels(), list_), keys[kept - 1]);
     return true;
+  }
+
+  bool no_candidates() {
+    list_.size = 0;
+    return false;
+  }
+
+  // Where large logits keep close together, few groups hold many: the candidates themselves give a better threshold.
+  void tighten_candidates() {
+    const int32_t k = params_.top_k;
+    if (list_.size < k + k / 2 + 16) return;
+    const float low = sure_threshold(row_.f32(), list_.x, list_.size, k);
+    list_.size = row_.f32().gather(list_.x, list_.size, low, max_, nullptr, list_.id, 0, list_.x, list_.id);
   }
 
   // The mass that top_p is a share of; weight[] of the candidates in their order.
@@ -156,96 +170,93 @@ class ExactRow {
     return mass;
   }
 
-  // Draws from the tokens of the list with key >= cut, whose summed weight is `mass`.
-  void draw_from_list(uint64_t cut, uint64_t mass) {
-    uint64_t weight[kMaxCandidates];
-    row_.kernels().weights(list_.x, list_.size, rule_, weight);
-    const uint64_t target = draw::draw_target(in_.random, mass);
-    uint64_t running = 0;
-    bool drawn = false;
-    for (int32_t i = 0; i < list_.size; ++i) {
-      if (weight[i] == 0 || draw::rank_key(list_.x[i], static_cast<uint32_t>(list_.id[i])) < cut) continue;
-      running += weight[i];
-      ++result_.kept;
-      if (!drawn && running > target) {
-        take(list_.id[i], list_.x[i]);
-        drawn = true;
-      }
-    }
-    result_.kept_mass = mass;
-  }
-
   // ---- By search
 
-  uint64_t search_cut() {
+  void draw_by_search() {
     uint64_t cut_k = 0;
-    uint64_t cut_m = 0;
-    uint64_t cut_p = 0;
+    uint64_t cut = 0;
     if (top_k_on()) {
       const uint64_t k = static_cast<uint64_t>(params_.top_k);
-      cut_k = find_cut(row_, rule_, {Measure::kCount, k, -draw::infinity(), max_, 0, static_cast<uint64_t>(in_.vocab)},
-                       list_, chunk_mass_);
+      const uint64_t all = static_cast<uint64_t>(in_.vocab);
+      cut = cut_k = search({Measure::kCount, k, -draw::infinity(), max_, 0, all});
     }
-    if (min_p_on()) cut_m = draw::rank_key(smallest_weighing(params_.min_weight), ~uint32_t{0});
+    if (min_p_on()) cut = std::max(cut, draw::rank_key(smallest_weighing(params_.min_weight), ~uint32_t{0}));
     if (params_.top_p_on) {
       const uint64_t base_cut = params_.base == draw::TopPBase::kAll         ? 0
                                 : params_.base == draw::TopPBase::kAfterTopK ? cut_k
-                                                                             : std::max(cut_k, cut_m);
-      const uint64_t base = base_is_row() ? total_ : mass_from(base_cut);
-      const uint64_t need = draw::top_p_need(base, params_.top_p);
-      CutSearch search = {Measure::kMass, need, smallest_weighing(1), max_, 0, base};
-      if (base_cut != 0) search.low = std::max(search.low, draw::rank_key_logit(base_cut));
-      if (bound_.mass != 0) {
-        search.high = bound_.high;
-        search.above = bound_.mass;
-      }
-      cut_p = find_cut(row_, rule_, search, list_, chunk_mass_);
+                                                                             : cut;
+      cut = std::max(cut, base_is_row() ? top_p_cut_of_row() : top_p_cut_within(base_cut));
     }
-    return std::max({cut_k, cut_m, cut_p});
+    // The list of the last search holds all down to its own cut, and the cut that counts is not below any.
+    if (list_.size > 0) return draw_from_cut(ListView(row_.kernels(), list_), cut);
+    draw_from_cut(row_, cut);
   }
 
-  // The tokens with the cut's logit that are kept: those up to its id.
-  void list_ties(uint64_t cut) {
-    const float x = draw::rank_key_logit(cut);
-    list_.size = row_.gather(x, x, list_.x, list_.id);
-    const auto last = std::upper_bound(list_.id, list_.id + list_.size, static_cast<int32_t>(tie_limit(cut)));
-    list_.size = static_cast<int32_t>(last - list_.id);
+  // Leaves in list_ what the search has listed of the top of the row; nothing if it could not.
+  uint64_t search(const CutSearch& wanted) {
+    const Cut cut = find_cut(row_, rule_, wanted, list_, chunk_mass_);
+    list_.size = cut.listed;
+    return cut.key;
   }
-  static int32_t tie_limit(uint64_t cut) { return static_cast<int32_t>(std::min(draw::rank_key_id(cut), 0x7fffffffu)); }
 
-  // Sums the weights with key >= cut, chunk by chunk.
-  uint64_t mass_from(uint64_t cut) {
+  // chunk_mass_ holds the masses of all logits.
+  uint64_t top_p_cut_of_row() {
+    const uint64_t need = draw::top_p_need(total_, params_.top_p);
+    const float low = smallest_weighing(sure_weight(chunk_mass_, row_.chunks(), total_, need));
+    if (bound_.mass == 0) return search({Measure::kMass, need, low, max_, 0, total_});
+    return search({Measure::kMass, need, std::min(low, bound_.high), bound_.high, bound_.mass, total_});
+  }
+
+  uint64_t top_p_cut_within(uint64_t base_cut) {
+    const uint64_t base =
+        list_.size > 0 ? mass_from(ListView(row_.kernels(), list_), base_cut) : mass_from(row_, base_cut);
+    const uint64_t need = draw::top_p_need(base, params_.top_p);
+    const float low = std::max(smallest_weighing(1), draw::rank_key_logit(base_cut));
+    return search({Measure::kMass, need, low, max_, 0, base});
+  }
+
+  // ---- From the cut to the token, with the whole row or a list of its top as `source`
+
+  // Sums the weights with key >= cut, chunk by chunk, and counts the ties: tokens kept that have the cut's own logit.
+  template <typename Source>
+  uint64_t mass_from(const Source& source, uint64_t cut) {
     const float x = draw::rank_key_logit(cut);
-    uint64_t mass = row_.mass_above(rule_, x, chunk_mass_);
+    uint64_t mass = source.mass_above(rule_, x, chunk_mass_);
     const uint64_t each = draw::weight(x, rule_.max, rule_.scale);
-    list_ties(cut);
-    for (int32_t i = 0; i < list_.size; ++i) chunk_mass_[list_.id[i] / kChunk] += each;
-    return mass + each * static_cast<uint64_t>(list_.size);
+    const LogitList ties = list_.rest();
+    const int32_t n = source.gather(x, x, ties.x, ties.id);
+    ties_ = 0;
+    for (int32_t i = 0; i < n && static_cast<uint32_t>(source.id(ties.id[i])) <= draw::rank_key_id(cut); ++i) {
+      chunk_mass_[ties.id[i] / kChunk] += each;
+      ++ties_;
+    }
+    return mass + each * static_cast<uint64_t>(ties_);
   }
 
-  void draw_from_cut(uint64_t cut) {
-    result_.kept_mass = mass_from(cut);
+  template <typename Source>
+  void draw_from_cut(const Source& source, uint64_t cut) {
+    result_.kept_mass = mass_from(source, cut);
     if (options_.wants_kept) {
       const float x = draw::rank_key_logit(cut);
-      const float weighing = smallest_weighing(1);
-      const bool ties_weigh = x >= weighing;
-      result_.kept = row_.count_above(std::max(x, next_down(weighing))) + (ties_weigh ? list_.size : 0);
+      const float lightest = smallest_weighing(1);
+      result_.kept = source.count_above(std::max(x, next_down(lightest))) + (x >= lightest ? ties_ : 0);
     }
-    draw_from_chunks(cut);
+    draw_by_chunk(source, cut);
   }
 
   // Draws from the tokens with key >= cut, chunk_mass_ holding their weight by chunk and kept_mass the sum.
-  void draw_from_chunks(uint64_t cut) {
+  template <typename Source>
+  void draw_by_chunk(const Source& source, uint64_t cut) {
     uint64_t target = draw::draw_target(in_.random, result_.kept_mass);
     int32_t chunk = 0;
     while (chunk_mass_[chunk] <= target) target -= chunk_mass_[chunk++];
-    alignas(64) float x[kChunk];
+    alignas(64) float x[kChunk] = {};
     uint64_t weight[kChunk];
-    const int32_t n = row_.load_chunk(chunk, x);
+    const int32_t n = source.load_chunk(chunk, x);
     row_.kernels().weights(x, n, rule_, weight);
     uint64_t running = 0;
     for (int32_t i = 0; i < n; ++i) {
-      const int32_t id = chunk * kChunk + i;
+      const int32_t id = source.id(chunk * kChunk + i);
       if (draw::rank_key(x[i], static_cast<uint32_t>(id)) < cut) continue;
       running += weight[i];
       if (running > target) return take(id, x[i]);
@@ -268,6 +279,7 @@ class ExactRow {
   float max_ = 0;
   WeightRule rule_ = {0, 0};
   uint64_t total_ = 0;
+  int32_t ties_ = 0;
   float token_logit_ = 0;
   Bound bound_;
   RowResult result_;

@@ -10,10 +10,13 @@
 namespace tokendraw::cpu {
 namespace {
 
-constexpr int32_t kSample = 256;     // logits from which a bracket is guessed
+constexpr int32_t kRowSample = 256;  // logits of a row from which a bracket is guessed
+constexpr int32_t kListSample = 64;  // the same for a list, where a wrong guess costs little
 constexpr int32_t kMinSample = 16;   // fewer say nothing
-constexpr int32_t kSortable = 128;   // a list this short is sorted
+constexpr int32_t kSortable = 64;    // a list this short is sorted
 constexpr int32_t kRowAttempts = 3;  // guesses at a bracket by passes over the row before all of [low, high] is listed
+constexpr double kRowErrors = 3.0;   // standard errors that a bracket reaches to each side
+constexpr double kListErrors = 1.5;
 
 float midpoint_by_rank(float low, float high) {
   const uint32_t a = draw::ordered_bits(low);
@@ -31,11 +34,11 @@ struct Bracket {
 // Guesses where the share `q` of the measure of [low, high] is reached, from the top, by sorting a sample of its
 // logits. The bracket holds the place with high probability; the caller checks.
 Bracket guess_bracket(const ChunkKernels& kernels, WeightRule rule, Measure measure, float* sample, int32_t n, double q,
-                      float low, float high) {
+                      double errors, float low, float high) {
   const Bracket everything = {low, high, false, 0};
   if (n < kMinSample) return everything;
   std::sort(sample, sample + n, std::greater<float>());
-  uint64_t weight[kSample];
+  uint64_t weight[kRowSample];
   if (measure == Measure::kMass) {
     kernels.weights(sample, n, rule, weight);
   } else {
@@ -49,9 +52,9 @@ Bracket guess_bracket(const ChunkKernels& kernels, WeightRule rule, Measure meas
     sum_of_squares += w * w;
   }
   if (!(sum > 0)) return everything;
-  // Three standard errors of a weighted quantile, and one sample more.
+  // Standard errors of a weighted quantile, and one sample more.
   const double effective_size = sum * sum / sum_of_squares;
-  const double margin = 3.0 * std::sqrt(q * (1.0 - q) / effective_size) + 1.0 / effective_size;
+  const double margin = errors * std::sqrt(q * (1.0 - q) / effective_size) + 1.0 / effective_size;
   Bracket bracket = everything;
   double running = 0;
   for (int32_t i = 0; i < n; ++i) {
@@ -75,8 +78,10 @@ uint64_t measure_list_above(const ChunkKernels& kernels, WeightRule rule, Measur
   return static_cast<uint64_t>(f32.count_above(list.x, list.size, above, nullptr));
 }
 
-void keep_interval(const ChunkKernels& kernels, LogitList* list, float low, float high) {
-  list->size = kernels.by_dtype[0].gather(list->x, list->size, low, high, nullptr, list->id, 0, list->x, list->id);
+// Moves the logits in [low, high] to `to`, which may be the list itself.
+LogitList keep_interval(const ChunkKernels& kernels, const LogitList& list, float low, float high, LogitList to) {
+  to.size = kernels.by_dtype[0].gather(list.x, list.size, low, high, nullptr, list.id, 0, to.x, to.id);
+  return to;
 }
 
 // All logits of the list are equal: they stand in their order already.
@@ -101,29 +106,32 @@ uint64_t cut_by_sorting(const ChunkKernels& kernels, WeightRule rule, Measure me
   }
 }
 
-// The search in a list that holds all logits of [low, high] and the token; `goal` counts from the list's first.
+// The search in a list that holds all logits of [low, high] and the token; `goal` counts from the list's first. The
+// list stays as it is where the memory behind it suffices to go on; *intact says whether.
 uint64_t cut_in_list(const ChunkKernels& kernels, WeightRule rule, Measure measure, uint64_t goal, float low,
-                     float high, LogitList list) {
+                     float high, LogitList list, bool* intact) {
+  LogitList target = list.rest();
+  *intact = target.capacity >= list.size;
+  if (!*intact) target = list;
   bool halve = false;  // the last guess did not shrink the list enough: halve the interval, which always ends
   while (list.size > kSortable && low < high) {
-    const int32_t size_before = list.size;
     Bracket bracket = {low, high, false, 0};
     if (!halve) {
       const uint64_t total = measure_list_above(kernels, rule, measure, list, next_down(low));
-      float sample[kSample];
-      const int32_t step = std::max(1, list.size / kSample);
-      const int32_t n = std::min(kSample, list.size / step);
+      float sample[kListSample];
+      const int32_t step = std::max(1, list.size / kListSample);
+      const int32_t n = std::min(kListSample, list.size / step);
       for (int32_t i = 0; i < n; ++i) sample[i] = list.x[i * step + step / 2];
       const double share = static_cast<double>(goal) / static_cast<double>(total);
-      bracket = guess_bracket(kernels, rule, measure, sample, n, share, low, high);
+      bracket = guess_bracket(kernels, rule, measure, sample, n, share, kListErrors, low, high);
     }
     if (!bracket.guessed) bracket.low = bracket.high = midpoint_by_rank(low, high);
 
     const uint64_t above = measure_list_above(kernels, rule, measure, list, bracket.high);
-    const uint64_t with_bracket = measure_list_above(kernels, rule, measure, list, next_down(bracket.low));
     if (above >= goal) {
       low = next_up(bracket.high);
-    } else if (with_bracket < goal) {
+    } else if (const uint64_t with_bracket = measure_list_above(kernels, rule, measure, list, next_down(bracket.low));
+               with_bracket < goal) {
       goal -= with_bracket;
       high = next_down(bracket.low);
     } else {
@@ -131,10 +139,11 @@ uint64_t cut_in_list(const ChunkKernels& kernels, WeightRule rule, Measure measu
       low = bracket.low;
       high = bracket.high;
     }
-    keep_interval(kernels, &list, low, high);
+    const int32_t size_before = list.size;
+    list = target = keep_interval(kernels, list, low, high, target);
     halve = list.size > size_before / 2;
   }
-  if (!(low < high)) return cut_among_equals(rule, measure, goal, list);
+  if (!(low < high)) return cut_among_equals(rule, measure, goal, keep_interval(kernels, list, low, high, target));
   return cut_by_sorting(kernels, rule, measure, goal, list);
 }
 
@@ -167,41 +176,65 @@ float sure_threshold(const DtypeKernels& f32, const float* values, int32_t n, in
   return draw::from_ordered_bits(low) + 0.0f;
 }
 
-uint64_t find_cut(const RowView& row, WeightRule rule, CutSearch search, LogitList list, uint64_t* chunk_mass) {
+uint64_t sure_weight(const uint64_t* chunk_mass, int32_t chunks, uint64_t total, uint64_t goal) {
+  // All weights below 2^e together: at most kChunk of them in a chunk, and at most the chunk's mass. While that is not
+  // more than what the goal leaves over, the goal is reached among weights of 2^e and more.
+  int low = 0;    // e = 0: all weights below 1 are 0
+  int high = 43;  // none is as heavy as 2^43
+  while (high - low > 1) {
+    const int e = (low + high) / 2;
+    const uint64_t most = static_cast<uint64_t>(kChunk) << e;
+    uint64_t lighter = 0;
+    for (int32_t i = 0; i < chunks; ++i) lighter += std::min(chunk_mass[i], most);
+    (lighter <= total - goal ? low : high) = e;
+  }
+  return uint64_t{1} << low;
+}
+
+Cut find_cut(const RowView& row, WeightRule rule, CutSearch search, const LogitList& list, uint64_t* chunk_mass) {
   const ChunkKernels& kernels = row.kernels();
-  for (int32_t attempt = 0; search.low < search.high; ++attempt) {
+  for (int32_t attempt = 0;; ++attempt) {
     Bracket bracket = {search.low, search.high, false, 0};
-    if (attempt < kRowAttempts) {
-      float sample[kSample];
-      const int32_t n = row.sample(kSample, search.low, search.high, sample);
+    if (attempt < kRowAttempts && search.low < search.high) {
+      float sample[kRowSample];
+      const int32_t n = row.sample(kRowSample, search.low, search.high, sample);
       const double share =
           static_cast<double>(search.goal - search.above) / static_cast<double>(search.total - search.above);
-      bracket = guess_bracket(kernels, rule, search.measure, sample, n, share, search.low, search.high);
-      // A pass that sums what lies above the bracket costs more than listing it where that is little.
-      if (search.measure == Measure::kMass && bracket.share_above * n < kSample / 8.0) bracket.high = search.high;
+      // An interval that holds little of the row is listed at once. A pass that sums what lies above a bracket costs
+      // more than listing it where that is little.
+      if (n > kRowSample / 8) {
+        bracket = guess_bracket(kernels, rule, search.measure, sample, n, share, kRowErrors, search.low, search.high);
+        if (bracket.share_above * n < kRowSample / 8) bracket.high = search.high;
+      }
     }
-    uint64_t above = search.above;
-    if (bracket.high < search.high) {
+    // What lies above an interval that reaches up to search.high is little: list it too, for the draw.
+    const bool from_top = bracket.high >= search.high;
+    uint64_t above = 0;
+    if (!from_top) {
       above = search.measure == Measure::kMass ? row.mass_above(rule, bracket.high, chunk_mass)
                                                : static_cast<uint64_t>(row.count_above(bracket.high));
+      if (above >= search.goal) {
+        search.low = next_up(bracket.high);
+        search.total = above;
+        continue;
+      }
     }
-    if (above >= search.goal) {
-      search.low = next_up(bracket.high);
-      search.total = above;
-      continue;
-    }
-    list.size = row.gather(bracket.low, bracket.high, list.x, list.id);
-    const uint64_t within = measure_list_above(kernels, rule, search.measure, list, -draw::infinity());
-    const uint64_t listed = search.measure == Measure::kMass ? within : static_cast<uint64_t>(list.size);
-    if (above + listed < search.goal) {
+    const float top = from_top ? rule.max : bracket.high;
+    LogitList listed = list;
+    listed.size = row.gather(bracket.low, top, list.x, list.id);
+    const uint64_t listed_measure = search.measure == Measure::kMass
+                                        ? measure_list_above(kernels, rule, search.measure, listed, -draw::infinity())
+                                        : static_cast<uint64_t>(listed.size);
+    if (above + listed_measure < search.goal) {
       search.high = next_down(bracket.low);
-      search.above = above + listed;
+      search.above = above + listed_measure;
       continue;
     }
-    return cut_in_list(kernels, rule, search.measure, search.goal - above, bracket.low, bracket.high, list);
+    bool intact = false;
+    const uint64_t key =
+        cut_in_list(kernels, rule, search.measure, search.goal - above, bracket.low, top, listed, &intact);
+    return {key, from_top && intact ? listed.size : 0};
   }
-  list.size = row.gather(search.low, search.high, list.x, list.id);
-  return cut_among_equals(rule, search.measure, search.goal - search.above, list);
 }
 
 }  // namespace tokendraw::cpu

@@ -5,17 +5,11 @@
 
 #include <cstdint>
 
+#include "cpu/list_view.h"
 #include "cpu/row_view.h"
 #include "cpu/simd/chunk_kernels.h"
 
 namespace tokendraw::cpu {
-
-// Logits and their ids, in id order.
-struct LogitList {
-  float* x;
-  int32_t* id;
-  int32_t size;
-};
 
 // What is summed along the order.
 enum class Measure { kCount, kMass };
@@ -39,7 +33,16 @@ float sure_threshold(const DtypeKernels& f32, const float* values, int32_t n, in
 float next_up(float x);
 float next_down(float x);
 
-// The token's rank key. `list` is memory for vocab + kListPadding elements.
-uint64_t find_cut(const RowView& row, WeightRule rule, CutSearch search, LogitList list, uint64_t* chunk_mass);
+struct Cut {
+  uint64_t key;    // the token's rank key
+  int32_t listed;  // if > 0, the list begins with that many logits: all those with a key >= the cut, and some below it
+};
+
+// Looks for the token. `list` is memory for all logits of the row, chunk_mass for all chunks.
+Cut find_cut(const RowView& row, WeightRule rule, CutSearch search, const LogitList& list, uint64_t* chunk_mass);
+
+// A weight that the first token at which the summed weight reaches `goal` does not stay below. chunk_mass: of the whole
+// row, `total` their sum >= goal.
+uint64_t sure_weight(const uint64_t* chunk_mass, int32_t chunks, uint64_t total, uint64_t goal);
 
 }  // namespace tokendraw::cpu

@@ -21,6 +21,7 @@ class RowView {
   const ChunkKernels& kernels() const { return kernels_; }
   const DtypeKernels& f32() const { return kernels_.by_dtype[0]; }
   const float* chunk_max() const { return chunk_max_; }
+  int32_t id(int32_t position) const { return position; }
 
   // The one read: finds the largest logit of each chunk and of the row. Must come first. In a row that holds +inf,
   // those logits count as 0 and all others as -inf from then on, which gives the weights of the contract.

@@ -38,8 +38,8 @@ RowScratch take_row(const plan::Plan& plan, Arena* arena) {
   }
   row.chunk_max = arena->take<float>(plan.chunks);
   row.chunk_mass = arena->take<uint64_t>(plan.chunks);
-  row.list_x = arena->take<float>(vocab + kListPadding);
-  row.list_id = arena->take<int32_t>(vocab + kListPadding);
+  row.list_x = arena->take<float>(list_capacity(plan.shape.vocab) + kListPadding);
+  row.list_id = arena->take<int32_t>(list_capacity(plan.shape.vocab) + kListPadding);
   if (plan.shape.has_lists) {
     row.edits.logit = arena->take<float>(vocab);
     row.edits.marked = arena->take<uint64_t>((vocab + 63) / 64);

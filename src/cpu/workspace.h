@@ -17,6 +17,10 @@ struct EditScratch {
   uint64_t* in_history;  // likewise
 };
 
+// A list holds every logit of a row, or up to kListSpare candidates with room for as many behind them.
+inline constexpr int32_t kListSpare = 1024;
+inline constexpr int32_t list_capacity(int32_t vocab) { return vocab + kListSpare; }
+
 // Memory of one thread for one row. What the plan's algorithm does not use is nullptr.
 struct RowScratch {
   float* chunk_max;      // [chunks]
