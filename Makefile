@@ -5,6 +5,7 @@ JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 # A compiler cache shortens rebuilds; nothing depends on it.
 CACHE := $(if $(shell command -v ccache 2>/dev/null),-DCMAKE_C_COMPILER_LAUNCHER=ccache -DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
 QUIET := --log-level=WARNING
+MAKEFLAGS += --no-print-directory
 
 .PHONY: help demo test build install format ci clean
 
