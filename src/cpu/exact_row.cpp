@@ -11,10 +11,6 @@
 namespace tokendraw::cpu {
 namespace {
 
-constexpr int32_t kMaxCandidates = 1024;   // a longer list of candidates is left to the search
-constexpr int32_t kTopPCandidates = 64;    // group maxima that a first guess at a top-p nucleus takes in
-constexpr int32_t kSmallRow = 4 * kChunk;  // a row up to this length is all candidates
-
 class ExactRow {
  public:
   ExactRow(const RowInputs& inputs, const ExactRowOptions& options, const ChunkKernels& kernels,
@@ -89,49 +85,34 @@ class ExactRow {
 
   // ---- By candidates
 
-  // The logits from which candidates are taken: those at or above `low`.
-  struct Threshold {
-    float low;
-    bool sure;  // the cut is not below; false: a guess at where top_p puts it
-  };
-
-  Threshold candidate_threshold() const {
-    if (in_.vocab <= kSmallRow) return {-draw::infinity(), true};
+  // A logit that the cut is not below.
+  float candidate_threshold() const {
+    if (in_.vocab <= kSortable) return -draw::infinity();
     const int32_t chunks = row_.chunks();
-    const int32_t wanted = top_k_on() ? params_.top_k : std::min(kTopPCandidates, chunks / 2);
-    Threshold threshold = {sure_threshold(row_.f32(), row_.chunk_max(), chunks, wanted), top_k_on()};
+    float threshold = sure_threshold(row_.f32(), row_.chunk_max(), chunks, params_.top_k);
     // A base of top_k alone needs all of its tokens, whatever min_p says of them.
     const bool base_needs_all = params_.top_p_on && params_.base == draw::TopPBase::kAfterTopK && top_k_on();
     if (min_p_on() && !base_needs_all) {
-      const float lightest = smallest_weighing(params_.min_weight);
-      if (lightest >= threshold.low) threshold = {lightest, true};
+      threshold = std::max(threshold, smallest_weighing(params_.min_weight));
     }
     return threshold;
   }
 
-  // Whether a threshold bounds the number of candidates at all.
-  bool candidates_apply() const {
-    if (in_.vocab <= kSmallRow) return true;
-    if (top_k_on()) return params_.top_k <= options_.candidate_top_k;
-    return params_.top_p_on && base_is_row();
-  }
-
-  // True if the row could be answered from the logits at or above a threshold. If not, `bounded_` may tell the search
-  // more.
+  // True if the row could be answered from the few logits at or above a sure threshold.
   bool draw_from_candidates() {
-    if (!candidates_apply()) return false;
-    const Threshold threshold = candidate_threshold();
-    list_.size = row_.gather(threshold.low, max_, list_.x, list_.id);
+    if (in_.vocab > kSortable && (!top_k_on() || params_.top_k > options_.candidate_top_k)) return false;
+    list_.size = row_.gather(candidate_threshold(), max_, list_.x, list_.id);
     tighten_candidates();
     const int32_t n = list_.size;
-    if (n > kMaxCandidates) return no_candidates();
+    if (n > kSortable) return no_candidates();
 
-    uint64_t keys[kMaxCandidates];
-    for (int32_t i = 0; i < n; ++i) keys[i] = draw::rank_key(list_.x[i], static_cast<uint32_t>(list_.id[i]));
-    std::sort(keys, keys + n, std::greater<uint64_t>());
-    float x[kMaxCandidates];
+    uint64_t unsorted[kSortable];
+    uint64_t keys[kSortable];
+    for (int32_t i = 0; i < n; ++i) unsorted[i] = draw::rank_key(list_.x[i], static_cast<uint32_t>(list_.id[i]));
+    row_.kernels().sort_keys(unsorted, n, keys);
+    float x[kSortable];
     for (int32_t i = 0; i < n; ++i) x[i] = draw::rank_key_logit(keys[i]);
-    uint64_t weight[kMaxCandidates];
+    uint64_t weight[kSortable];
     row_.kernels().weights(x, n, rule_, weight);
 
     const uint64_t need = params_.top_p_on ? draw::top_p_need(base_mass(weight, n), params_.top_p) : ~uint64_t{0};
@@ -139,10 +120,6 @@ class ExactRow {
     uint64_t mass = 0;
     while (kept < n && kept < params_.top_k && weight[kept] >= params_.min_weight && mass < need)
       mass += weight[kept++];
-    if (kept == n && mass < need && !threshold.sure) {  // the nucleus goes on below
-      bound_ = {next_down(threshold.low), mass};
-      return no_candidates();
-    }
     draw_from_cut(ListView(row_.kernels(), list_), keys[kept - 1]);
     return true;
   }
@@ -178,7 +155,7 @@ class ExactRow {
     if (top_k_on()) {
       const uint64_t k = static_cast<uint64_t>(params_.top_k);
       const uint64_t all = static_cast<uint64_t>(in_.vocab);
-      cut = cut_k = search({Measure::kCount, k, -draw::infinity(), max_, 0, all});
+      cut = cut_k = search({Measure::kCount, k, -draw::infinity(), max_, 0, all, false});
     }
     if (min_p_on()) cut = std::max(cut, draw::rank_key(smallest_weighing(params_.min_weight), ~uint32_t{0}));
     if (params_.top_p_on) {
@@ -203,8 +180,7 @@ class ExactRow {
   uint64_t top_p_cut_of_row() {
     const uint64_t need = draw::top_p_need(total_, params_.top_p);
     const float low = smallest_weighing(sure_weight(chunk_mass_, row_.chunks(), total_, need));
-    if (bound_.mass == 0) return search({Measure::kMass, need, low, max_, 0, total_});
-    return search({Measure::kMass, need, std::min(low, bound_.high), bound_.high, bound_.mass, total_});
+    return search({Measure::kMass, need, low, max_, 0, total_, options_.try_candidates});
   }
 
   uint64_t top_p_cut_within(uint64_t base_cut) {
@@ -212,7 +188,7 @@ class ExactRow {
         list_.size > 0 ? mass_from(ListView(row_.kernels(), list_), base_cut) : mass_from(row_, base_cut);
     const uint64_t need = draw::top_p_need(base, params_.top_p);
     const float low = std::max(smallest_weighing(1), draw::rank_key_logit(base_cut));
-    return search({Measure::kMass, need, low, max_, 0, base});
+    return search({Measure::kMass, need, low, max_, 0, base, false});
   }
 
   // ---- From the cut to the token, with the whole row or a list of its top as `source`
@@ -263,13 +239,6 @@ class ExactRow {
     }
   }
 
-  // Known of a top-p search that the candidates could not end: their mass, and the largest logit that is not among
-  // them.
-  struct Bound {
-    float high = 0;
-    uint64_t mass = 0;
-  };
-
   const RowInputs& in_;
   const draw::RowParams& params_;
   const ExactRowOptions& options_;
@@ -281,7 +250,6 @@ class ExactRow {
   uint64_t total_ = 0;
   int32_t ties_ = 0;
   float token_logit_ = 0;
-  Bound bound_;
   RowResult result_;
 };
 

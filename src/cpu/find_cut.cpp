@@ -13,17 +13,23 @@ namespace {
 constexpr int32_t kRowSample = 256;  // logits of a row from which a bracket is guessed
 constexpr int32_t kListSample = 64;  // the same for a list, where a wrong guess costs little
 constexpr int32_t kMinSample = 16;   // fewer say nothing
-constexpr int32_t kSortable = 64;    // a list this short is sorted
+constexpr int32_t kShortList = 128;  // a list this short is sorted
+static_assert(kRowSample <= kSortable && kListSample <= kSortable && kShortList <= kSortable);
 constexpr int32_t kRowAttempts = 3;  // guesses at a bracket by passes over the row before all of [low, high] is listed
-constexpr double kRowErrors = 3.0;   // standard errors that a bracket reaches to each side
+constexpr int32_t kTopChunks[] = {48, 160};  // group maxima that first guesses at the top of a row take in
+constexpr double kRowErrors = 3.0;           // standard errors that a bracket reaches to each side
 constexpr double kListErrors = 1.5;
 
-float midpoint_by_rank(float low, float high) {
+// A number in [low, high]. By rank it halves the number of floats between them, by value their distance.
+float midpoint(float low, float high, bool by_rank) {
+  const float middle = low + (high - low) * 0.5f;
+  if (!by_rank && middle >= low && middle < high) return middle + 0.0f;
   const uint32_t a = draw::ordered_bits(low);
   const uint32_t b = draw::ordered_bits(high);
   return draw::from_ordered_bits(a + (b - a) / 2) + 0.0f;
 }
 
+// An interval around the place where a sum along the order reaches its goal, guessed from a sample.
 struct Bracket {
   float low;
   float high;
@@ -31,42 +37,63 @@ struct Bracket {
   double share_above;  // estimated share of the interval's logits that lie above the bracket
 };
 
-// Guesses where the share `q` of the measure of [low, high] is reached, from the top, by sorting a sample of its
-// logits. The bracket holds the place with high probability; the caller checks.
-Bracket guess_bracket(const ChunkKernels& kernels, WeightRule rule, Measure measure, float* sample, int32_t n, double q,
-                      double errors, float low, float high) {
+// Where a running sum of estimates, each `value[i] * scale`, crosses `goal`: surely not before index `begin` and
+// probably before `end`, up to `errors` standard errors.
+struct Crossing {
+  int32_t begin;
+  int32_t end;
+  double error;
+};
+
+Crossing find_crossing(const double* value, int32_t n, double scale, double goal, double errors) {
+  double running = 0;
+  double squares = 0;
+  int32_t at = 0;
+  while (at < n && running < goal) {
+    const double v = value[at++] * scale;
+    running += v;
+    squares += v * v;
+  }
+  Crossing crossing = {at, at, errors * std::sqrt(squares)};
+  double before = running;
+  while (crossing.begin > 0 && before > goal - crossing.error) before -= value[--crossing.begin] * scale;
+  while (crossing.end < n && running <= goal + crossing.error) running += value[crossing.end++] * scale;
+  return crossing;
+}
+
+// The interval [low, high] holds logits of measure `total`, `size` of them if n is all of the sample. The estimate
+// starts from that end of the order at which its error is smaller: from the bottom for a few heavy tokens, which a
+// sample misses.
+Bracket guess_bracket(const ChunkKernels& kernels, WeightRule rule, Measure measure, float* sample, int32_t n,
+                      double sampled_from, double goal, double total, double errors, float low, float high) {
   const Bracket everything = {low, high, false, 0};
   if (n < kMinSample) return everything;
-  std::sort(sample, sample + n, std::greater<float>());
-  uint64_t weight[kRowSample];
-  if (measure == Measure::kMass) {
-    kernels.weights(sample, n, rule, weight);
-  } else {
-    std::fill_n(weight, n, uint64_t{1});
-  }
-  double sum = 0;
-  double sum_of_squares = 0;
+  uint64_t keys[kSortable];
+  uint64_t sorted[kSortable];
+  for (int32_t i = 0; i < n; ++i) keys[i] = draw::rank_key(sample[i], static_cast<uint32_t>(i));
+  kernels.sort_keys(keys, n, sorted);
+  for (int32_t i = 0; i < n; ++i) sample[i] = draw::rank_key_logit(sorted[i]);
+  uint64_t weight[kSortable];
+  if (measure == Measure::kMass) kernels.weights(sample, n, rule, weight);
+  double from_top[kSortable];
+  double from_bottom[kSortable];
   for (int32_t i = 0; i < n; ++i) {
-    const double w = static_cast<double>(weight[i]);
-    sum += w;
-    sum_of_squares += w * w;
+    from_top[i] = measure == Measure::kMass ? static_cast<double>(weight[i]) : 1.0;
+    from_bottom[n - 1 - i] = from_top[i];
   }
-  if (!(sum > 0)) return everything;
-  // Standard errors of a weighted quantile, and one sample more.
-  const double effective_size = sum * sum / sum_of_squares;
-  const double margin = errors * std::sqrt(q * (1.0 - q) / effective_size) + 1.0 / effective_size;
+  const double scale = sampled_from / n;
+  const Crossing top = find_crossing(from_top, n, scale, goal, errors);
+  const Crossing bottom = find_crossing(from_bottom, n, scale, total - goal, errors);
+  const bool by_top = top.error <= bottom.error;
+  // Both as indices into the sample, largest first: above `first` lies too little, down to `last` enough.
+  const int32_t first = by_top ? top.begin - 1 : n - bottom.end;
+  const int32_t last = by_top ? top.end - 1 : n - bottom.begin;
   Bracket bracket = everything;
-  double running = 0;
-  for (int32_t i = 0; i < n; ++i) {
-    running += static_cast<double>(weight[i]);
-    if (running < (q - margin) * sum) {
-      bracket.high = sample[i];
-      bracket.share_above = static_cast<double>(i) / n;
-    }
-    bracket.low = sample[i];
-    if (running > (q + margin) * sum) break;
-    if (i == n - 1) bracket.low = low;
+  if (first >= 0 && first < n && (by_top || bottom.end < n)) {
+    bracket.high = sample[first];
+    bracket.share_above = static_cast<double>(first) / n;
   }
+  if (last >= 0 && last < n && (!by_top || top.end < n)) bracket.low = sample[last];
   bracket.guessed = bracket.low > low || bracket.high < high;
   return bracket;
 }
@@ -92,11 +119,12 @@ uint64_t cut_among_equals(WeightRule rule, Measure measure, uint64_t goal, const
 
 uint64_t cut_by_sorting(const ChunkKernels& kernels, WeightRule rule, Measure measure, uint64_t goal,
                         const LogitList& list) {
+  uint64_t unsorted[kSortable];
   uint64_t keys[kSortable];
   float x[kSortable];
   uint64_t weight[kSortable];
-  for (int32_t i = 0; i < list.size; ++i) keys[i] = draw::rank_key(list.x[i], static_cast<uint32_t>(list.id[i]));
-  std::sort(keys, keys + list.size, std::greater<uint64_t>());
+  for (int32_t i = 0; i < list.size; ++i) unsorted[i] = draw::rank_key(list.x[i], static_cast<uint32_t>(list.id[i]));
+  kernels.sort_keys(unsorted, list.size, keys);
   for (int32_t i = 0; i < list.size; ++i) x[i] = draw::rank_key_logit(keys[i]);
   if (measure == Measure::kMass) kernels.weights(x, list.size, rule, weight);
   uint64_t running = 0;
@@ -106,38 +134,44 @@ uint64_t cut_by_sorting(const ChunkKernels& kernels, WeightRule rule, Measure me
   }
 }
 
-// The search in a list that holds all logits of [low, high] and the token; `goal` counts from the list's first. The
-// list stays as it is where the memory behind it suffices to go on; *intact says whether.
-uint64_t cut_in_list(const ChunkKernels& kernels, WeightRule rule, Measure measure, uint64_t goal, float low,
-                     float high, LogitList list, bool* intact) {
+// The search in a list that holds all logits of [low, high], whose measure is `total`, and the token; `goal` counts
+// from the list's first. The list stays as it is where the memory behind it suffices to go on; *intact says whether.
+uint64_t cut_in_list(const ChunkKernels& kernels, WeightRule rule, Measure measure, uint64_t goal, uint64_t total,
+                     float low, float high, LogitList list, bool* intact) {
   LogitList target = list.rest();
   *intact = target.capacity >= list.size;
   if (!*intact) target = list;
-  bool halve = false;  // the last guess did not shrink the list enough: halve the interval, which always ends
-  while (list.size > kSortable && low < high) {
+  bool halve = false;    // the last guess did not shrink the list enough: halve the interval, which always ends
+  bool by_rank = false;  // every second time, which bounds their number by that of a float's bits
+  while (list.size > kShortList && low < high) {
     Bracket bracket = {low, high, false, 0};
     if (!halve) {
-      const uint64_t total = measure_list_above(kernels, rule, measure, list, next_down(low));
       float sample[kListSample];
       const int32_t step = std::max(1, list.size / kListSample);
       const int32_t n = std::min(kListSample, list.size / step);
       for (int32_t i = 0; i < n; ++i) sample[i] = list.x[i * step + step / 2];
-      const double share = static_cast<double>(goal) / static_cast<double>(total);
-      bracket = guess_bracket(kernels, rule, measure, sample, n, share, kListErrors, low, high);
+      bracket = guess_bracket(kernels, rule, measure, sample, n, list.size, static_cast<double>(goal),
+                              static_cast<double>(total), kListErrors, low, high);
     }
-    if (!bracket.guessed) bracket.low = bracket.high = midpoint_by_rank(low, high);
+    if (!bracket.guessed) {
+      bracket.low = bracket.high = midpoint(low, high, by_rank);
+      by_rank = !by_rank;
+    }
 
     const uint64_t above = measure_list_above(kernels, rule, measure, list, bracket.high);
     if (above >= goal) {
       low = next_up(bracket.high);
-    } else if (const uint64_t with_bracket = measure_list_above(kernels, rule, measure, list, next_down(bracket.low));
-               with_bracket < goal) {
-      goal -= with_bracket;
+      total = above;
+    } else if (const uint64_t upto = measure_list_above(kernels, rule, measure, list, next_down(bracket.low));
+               upto < goal) {
       high = next_down(bracket.low);
+      goal -= upto;
+      total -= upto;
     } else {
-      goal -= above;
       low = bracket.low;
       high = bracket.high;
+      goal -= above;
+      total = upto - above;
     }
     const int32_t size_before = list.size;
     list = target = keep_interval(kernels, list, low, high, target);
@@ -191,49 +225,90 @@ uint64_t sure_weight(const uint64_t* chunk_mass, int32_t chunks, uint64_t total,
   return uint64_t{1} << low;
 }
 
+namespace {
+
+// The token among all logits in [low, the row's largest], if it is there. *listed_measure: what they come to.
+bool cut_in_top(const RowView& row, WeightRule rule, const CutSearch& search, float low, LogitList list, Cut* cut,
+                uint64_t* listed_measure) {
+  list.size = row.gather(low, rule.max, list.x, list.id);
+  *listed_measure = search.measure == Measure::kMass
+                        ? measure_list_above(row.kernels(), rule, search.measure, list, -draw::infinity())
+                        : static_cast<uint64_t>(list.size);
+  if (*listed_measure < search.goal) return false;
+  bool intact = false;
+  cut->key =
+      cut_in_list(row.kernels(), rule, search.measure, search.goal, *listed_measure, low, rule.max, list, &intact);
+  cut->listed = intact ? list.size : 0;
+  return true;
+}
+
+// First guesses, where the masses of all chunks are known: the chunks with the largest maxima. Those that cannot reach
+// the goal are not looked into. A guess that fails still bounds the search.
+bool cut_in_top_chunks(const RowView& row, WeightRule rule, CutSearch* search, const LogitList& list,
+                       const uint64_t* chunk_mass, Cut* cut) {
+  for (const int32_t chunks : kTopChunks) {
+    if (chunks > row.chunks() / 2) break;
+    const float low = std::max(search->low, sure_threshold(row.f32(), row.chunk_max(), row.chunks(), chunks));
+    uint64_t at_most = 0;
+    for (int32_t i = 0; i < row.chunks(); ++i) at_most += row.chunk_max()[i] >= low ? chunk_mass[i] : 0;
+    if (at_most < search->goal) continue;
+    uint64_t listed = 0;
+    if (cut_in_top(row, rule, *search, low, list, cut, &listed)) return true;
+    search->high = next_down(low);
+    search->above = listed;
+  }
+  return false;
+}
+
+}  // namespace
+
 Cut find_cut(const RowView& row, WeightRule rule, CutSearch search, const LogitList& list, uint64_t* chunk_mass) {
   const ChunkKernels& kernels = row.kernels();
+  Cut cut = {0, 0};
+  if (search.chunk_mass_known && cut_in_top_chunks(row, rule, &search, list, chunk_mass, &cut)) return cut;
   for (int32_t attempt = 0;; ++attempt) {
     Bracket bracket = {search.low, search.high, false, 0};
     if (attempt < kRowAttempts && search.low < search.high) {
       float sample[kRowSample];
       const int32_t n = row.sample(kRowSample, search.low, search.high, sample);
-      const double share =
-          static_cast<double>(search.goal - search.above) / static_cast<double>(search.total - search.above);
       // An interval that holds little of the row is listed at once. A pass that sums what lies above a bracket costs
       // more than listing it where that is little.
       if (n > kRowSample / 8) {
-        bracket = guess_bracket(kernels, rule, search.measure, sample, n, share, kRowErrors, search.low, search.high);
+        const double sampled_from = static_cast<double>(row.vocab()) * n / kRowSample;
+        bracket = guess_bracket(kernels, rule, search.measure, sample, n, sampled_from,
+                                static_cast<double>(search.goal - search.above),
+                                static_cast<double>(search.total - search.above), kRowErrors, search.low, search.high);
         if (bracket.share_above * n < kRowSample / 8) bracket.high = search.high;
       }
     }
-    // What lies above an interval that reaches up to search.high is little: list it too, for the draw.
-    const bool from_top = bracket.high >= search.high;
-    uint64_t above = 0;
-    if (!from_top) {
-      above = search.measure == Measure::kMass ? row.mass_above(rule, bracket.high, chunk_mass)
-                                               : static_cast<uint64_t>(row.count_above(bracket.high));
-      if (above >= search.goal) {
-        search.low = next_up(bracket.high);
-        search.total = above;
-        continue;
-      }
+    uint64_t listed_measure = 0;
+    if (bracket.high >= search.high) {  // little lies above the interval: list that too, for the draw
+      if (cut_in_top(row, rule, search, bracket.low, list, &cut, &listed_measure)) return cut;
+      search.high = next_down(bracket.low);
+      search.above = listed_measure;
+      continue;
     }
-    const float top = from_top ? rule.max : bracket.high;
+    const uint64_t above = search.measure == Measure::kMass ? row.mass_above(rule, bracket.high, chunk_mass)
+                                                            : static_cast<uint64_t>(row.count_above(bracket.high));
+    if (above >= search.goal) {
+      search.low = next_up(bracket.high);
+      search.total = above;
+      continue;
+    }
     LogitList listed = list;
-    listed.size = row.gather(bracket.low, top, list.x, list.id);
-    const uint64_t listed_measure = search.measure == Measure::kMass
-                                        ? measure_list_above(kernels, rule, search.measure, listed, -draw::infinity())
-                                        : static_cast<uint64_t>(listed.size);
+    listed.size = row.gather(bracket.low, bracket.high, list.x, list.id);
+    listed_measure = search.measure == Measure::kMass
+                         ? measure_list_above(kernels, rule, search.measure, listed, -draw::infinity())
+                         : static_cast<uint64_t>(listed.size);
     if (above + listed_measure < search.goal) {
       search.high = next_down(bracket.low);
       search.above = above + listed_measure;
       continue;
     }
     bool intact = false;
-    const uint64_t key =
-        cut_in_list(kernels, rule, search.measure, search.goal - above, bracket.low, top, listed, &intact);
-    return {key, from_top && intact ? listed.size : 0};
+    cut.key = cut_in_list(kernels, rule, search.measure, search.goal - above, listed_measure, bracket.low, bracket.high,
+                          listed, &intact);
+    return cut;
   }
 }
 

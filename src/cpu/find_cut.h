@@ -21,8 +21,9 @@ struct CutSearch {
   // The token's logit lies in [low, high].
   float low;
   float high;
-  uint64_t above;  // the measure of all logits > high; below `goal`
-  uint64_t total;  // the measure of all logits >= low; at least `goal`; may be a little off for a mass
+  uint64_t above;         // the measure of all logits > high; below `goal`
+  uint64_t total;         // the measure of all logits >= low; at least `goal`; may be a little off for a mass
+  bool chunk_mass_known;  // chunk_mass holds the weights of the whole row
 };
 
 // A number t such that at least k of the n values are >= t, and not many more where that can be had quickly. Sure for

@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "cpu/reference.h"
+#include "cpu/simd/chunk_kernels.h"
 #include "plan/plan.h"
 
 namespace tokendraw::cpu {
@@ -17,9 +18,8 @@ struct EditScratch {
   uint64_t* in_history;  // likewise
 };
 
-// A list holds every logit of a row, or up to kListSpare candidates with room for as many behind them.
-inline constexpr int32_t kListSpare = 1024;
-inline constexpr int32_t list_capacity(int32_t vocab) { return vocab + kListSpare; }
+// A list holds every logit of a row, or up to kSortable candidates with room for as many behind them.
+inline constexpr int32_t list_capacity(int32_t vocab) { return vocab + kSortable; }
 
 // Memory of one thread for one row. What the plan's algorithm does not use is nullptr.
 struct RowScratch {

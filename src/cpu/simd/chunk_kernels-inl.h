@@ -461,6 +461,21 @@ int32_t gather(const void* row, int32_t n, float low, float high, const float* c
   return gather_with<Read>(row, n, low, high, chunk_max, listed, out_x, out_id);
 }
 
+void sort_keys(uint64_t* keys, int32_t n, uint64_t* sorted) {
+  const hn::ScalableTag<int64_t> d64;
+  const int32_t lanes = static_cast<int32_t>(hn::Lanes(d64));  // divides kSortable
+  const int32_t padded = (n + lanes - 1) / lanes * lanes;
+  for (int32_t i = n; i < padded; ++i) keys[i] = 0;  // larger than none
+  alignas(64) int64_t as_signed[kSortable];          // in the same order
+  for (int32_t i = 0; i < padded; ++i) as_signed[i] = static_cast<int64_t>(keys[i] ^ (uint64_t{1} << 63));
+  for (int32_t i = 0; i < n; ++i) {
+    const auto key = hn::Set(d64, as_signed[i]);
+    size_t larger = 0;
+    for (int32_t j = 0; j < padded; j += lanes) larger += hn::CountTrue(d64, hn::Gt(hn::Load(d64, as_signed + j), key));
+    sorted[larger] = keys[i];
+  }
+}
+
 // ---- Preparing effective logits in a buffer
 
 template <typename Read>
@@ -509,6 +524,7 @@ const ChunkKernels* target_kernels() {
                                        static_cast<int32_t>(hn::Lanes(Df())),
                                        {dtype_kernels<ReadF32>(), dtype_kernels<ReadF16>(), dtype_kernels<ReadBf16>()},
                                        weights,
+                                       sort_keys,
                                        apply_mask,
                                        apply_bias,
                                        finish};

@@ -14,6 +14,9 @@ inline constexpr int32_t kListPadding = 64;
 
 inline constexpr int32_t chunks_of(int32_t n) { return (n + kChunk - 1) / kChunk; }
 
+// The most keys that `sort_keys` takes.
+inline constexpr int32_t kSortable = 256;
+
 // How logits become weights: weight(x) = exp2_fixed((x - max) * scale). max is finite, scale is finite and >= 0.
 struct WeightRule {
   float max;
@@ -50,6 +53,11 @@ struct ChunkKernels {
 
   // The weights of n floats, in order.
   void (*weights)(const float* x, int32_t n, WeightRule rule, uint64_t* out);
+
+  // Writes n <= kSortable distinct keys to `sorted`, largest first, by counting for each the larger ones: for so few,
+  // all pairs in vectors take less time than a sort's mispredicted branches. Both arrays have kSortable elements, and
+  // `keys` beyond n is overwritten.
+  void (*sort_keys)(uint64_t* keys, int32_t n, uint64_t* sorted);
 
   // Sets x[i] to -inf where bit (i % 32) of words[i / 32] is 0.
   void (*apply_mask)(float* x, int32_t n, const uint32_t* words);
