@@ -11,6 +11,7 @@
 // The "model" knows which word followed which in a short text.
 
 #include <cmath>
+#include <cstddef>
 #include <cstdio>
 #include <map>
 #include <sstream>

@@ -67,11 +67,11 @@ struct Logits {
 
   // A vector, array or span of float, F16 or Bf16, converted implicitly.
   template <detail::LogitRange Range>
-  Logits(const Range& values, int32_t vocab_ = 0, int64_t row_stride_ = 0) noexcept
+  Logits(const Range& values, int32_t vocab_size = 0, int64_t stride = 0) noexcept
       : data(std::span(values).data()),
         dtype(detail::LogitDtype<typename decltype(std::span(values))::value_type>::value),
-        vocab(vocab_),
-        row_stride(row_stride_),
+        vocab(vocab_size),
+        row_stride(stride),
         elements(std::span(values).size()) {}
 
   // Anything else, device memory included.
@@ -166,7 +166,8 @@ namespace detail {
 
 inline Error wrong_count(Status status, const char* what, size_t given, int64_t needed) noexcept {
   char text[200];
-  std::snprintf(text, sizeof text, "%s: %zu elements given, %lld needed", what, given, static_cast<long long>(needed));
+  static_cast<void>(std::snprintf(text, sizeof text, "%s: %zu elements given, %lld needed", what, given,
+                                  static_cast<long long>(needed)));
   return Error(status, text);
 }
 

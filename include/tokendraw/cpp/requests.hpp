@@ -76,7 +76,7 @@ inline void RequestColumns::clear() noexcept {
 }
 
 inline Result<void> RequestColumns::try_assign(std::span<const SamplingParams> requests) noexcept {
-  const Result<void> assigned = detail::without_exceptions<void>([&]() -> Result<void> {
+  Result<void> assigned = detail::without_exceptions<void>([&]() -> Result<void> {
     clear();
     history_offsets_.push_back(0);
     bias_offsets_.push_back(0);

@@ -30,7 +30,7 @@ class Error : public std::exception {
  public:
   Error() noexcept = default;
   explicit Error(Status status, const char* message = "") noexcept : status_(status) {
-    std::snprintf(message_, sizeof message_, "%s", message);
+    static_cast<void>(std::snprintf(message_, sizeof message_, "%s", message));
   }
 
   Status status() const noexcept { return status_; }

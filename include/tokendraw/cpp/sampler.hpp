@@ -81,7 +81,7 @@ class Sampler {
     const Status status = tokendraw_get_sampler_info(sampler_, &c);
     if (!is_success(status)) return detail::last_error(status);
     SamplerInfo info{Backend(c.backend), c.device, Algorithm(c.algorithm), c.threads, {}};
-    std::snprintf(info.target, sizeof info.target, "%s", c.target);
+    static_cast<void>(std::snprintf(info.target, sizeof info.target, "%s", c.target));
     return info;
   }
 
