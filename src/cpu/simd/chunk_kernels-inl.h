@@ -420,6 +420,39 @@ int32_t count_above(const void* row, int32_t n, float above, const float* chunk_
   return static_cast<int32_t>(count);
 }
 
+struct Compressed {
+  Vf x;
+  Vi id;
+};
+
+#if HWY_TARGET == HWY_AVX2
+// For each 8-bit mask the indices of its set bits, 4 bits each, lowest first.
+struct CompressIndices {
+  constexpr CompressIndices() : packed() {
+    for (uint32_t mask = 0; mask < 256; ++mask) {
+      uint32_t place = 0;
+      for (uint32_t lane = 0; lane < 8; ++lane) {
+        if ((mask >> lane & 1u) != 0) packed[mask] |= lane << (4 * place++);
+      }
+    }
+  }
+  uint32_t packed[256];
+};
+alignas(64) constexpr CompressIndices kCompressIndices;
+
+// Highway's own table is a local variable, which GCC 12 copies to the stack for every vector.
+HWY_INLINE Compressed compress(Vf x, Vi id, Mf mask) {
+  const int bits = _mm256_movemask_ps(hn::VecFromMask(Df(), mask).raw);
+  const __m256i packed = _mm256_set1_epi32(static_cast<int>(kCompressIndices.packed[bits]));
+  const __m256i indices = _mm256_srlv_epi32(packed, _mm256_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28));
+  return {Vf{_mm256_permutevar8x32_ps(x.raw, indices)}, Vi{_mm256_permutevar8x32_epi32(id.raw, indices)}};
+}
+#else
+HWY_INLINE Compressed compress(Vf x, Vi id, Mf mask) {
+  return {hn::Compress(x, mask), hn::Compress(id, hn::RebindMask(Di(), mask))};
+}
+#endif
+
 // Whole vectors are compressed and stored: a masked store to memory is slow on some processors. In place this is safe,
 // since what is written lies at or before what has been read. `id_at(i)` gives the ids of elements i, i + 1, ...
 template <typename Read, typename IdAt>
@@ -437,9 +470,9 @@ HWY_INLINE int32_t gather_with(const void* row, int32_t n, float low, float high
     using Reader = decltype(read);
     size_t end = found;  // a local, so that it stays in a register
     const auto append = [&](Vf v, Mf mask, int32_t i) HWY_ATTR {
-      const Vi id = id_at(chunk * kChunk + i);
-      hn::StoreU(hn::Compress(hn::Add(v, zero), mask), df, out_x + end);
-      hn::StoreU(hn::Compress(id, hn::RebindMask(di, mask)), di, out_id + end);
+      const Compressed inner = compress(hn::Add(v, zero), id_at(chunk * kChunk + i), mask);
+      hn::StoreU(inner.x, df, out_x + end);
+      hn::StoreU(inner.id, di, out_id + end);
       end += hn::CountTrue(df, mask);
     };
     const auto inside = [&](Vf v) HWY_ATTR { return hn::And(hn::Ge(v, lowest), hn::Le(v, highest)); };
