@@ -155,7 +155,7 @@ class ExactRow {
     if (top_k_on()) {
       const uint64_t k = static_cast<uint64_t>(params_.top_k);
       const uint64_t all = static_cast<uint64_t>(in_.vocab);
-      cut = cut_k = search({Measure::kCount, k, -draw::infinity(), max_, 0, all, false});
+      cut = cut_k = search({Measure::kCount, k, -draw::infinity(), max_, 0, -draw::infinity(), all, false});
     }
     if (min_p_on()) cut = std::max(cut, draw::rank_key(smallest_weighing(params_.min_weight), ~uint32_t{0}));
     if (params_.top_p_on) {
@@ -180,7 +180,7 @@ class ExactRow {
   uint64_t top_p_cut_of_row() {
     const uint64_t need = draw::top_p_need(total_, params_.top_p);
     const float low = smallest_weighing(sure_weight(chunk_mass_, row_.chunks(), total_, need));
-    return search({Measure::kMass, need, low, max_, 0, total_, options_.try_candidates});
+    return search({Measure::kMass, need, low, max_, 0, -draw::infinity(), total_, options_.try_candidates});
   }
 
   uint64_t top_p_cut_within(uint64_t base_cut) {
@@ -188,7 +188,7 @@ class ExactRow {
         list_.size > 0 ? mass_from(ListView(row_.kernels(), list_), base_cut) : mass_from(row_, base_cut);
     const uint64_t need = draw::top_p_need(base, params_.top_p);
     const float low = std::max(smallest_weighing(1), draw::rank_key_logit(base_cut));
-    return search({Measure::kMass, need, low, max_, 0, base, false});
+    return search({Measure::kMass, need, low, max_, 0, low, base, false});
   }
 
   // ---- From the cut to the token, with the whole row or a list of its top as `source`

@@ -17,7 +17,7 @@ constexpr int32_t kShortList = 128;  // a list this short is sorted
 static_assert(kRowSample <= kSortable && kListSample <= kSortable && kShortList <= kSortable);
 constexpr int32_t kRowAttempts = 3;  // guesses at a bracket by passes over the row before all of [low, high] is listed
 constexpr int32_t kTopChunks[] = {48, 160};  // group maxima that first guesses at the top of a row take in
-constexpr double kRowErrors = 3.0;           // standard errors that a bracket reaches to each side
+constexpr double kRowErrors = 2.0;      // standard errors that a bracket reaches to each side
 constexpr double kListErrors = 1.5;
 
 // A number in [low, high]. By rank it halves the number of floats between them, by value their distance.
@@ -93,7 +93,8 @@ Bracket guess_bracket(const ChunkKernels& kernels, WeightRule rule, Measure meas
     bracket.high = sample[first];
     bracket.share_above = static_cast<double>(first) / n;
   }
-  if (last >= 0 && last < n && (!by_top || top.end < n)) bracket.low = sample[last];
+  if (last >= 0 && last < n && (!by_top || top.end < n)) bracket.low = std::max(sample[last], low);
+  bracket.high = std::max(bracket.high, bracket.low);
   bracket.guessed = bracket.low > low || bracket.high < high;
   return bracket;
 }
@@ -270,16 +271,13 @@ Cut find_cut(const RowView& row, WeightRule rule, CutSearch search, const LogitL
     Bracket bracket = {search.low, search.high, false, 0};
     if (attempt < kRowAttempts && search.low < search.high) {
       float sample[kRowSample];
-      const int32_t n = row.sample(kRowSample, search.low, search.high, sample);
-      // An interval that holds little of the row is listed at once. A pass that sums what lies above a bracket costs
-      // more than listing it where that is little.
-      if (n > kRowSample / 8) {
-        const double sampled_from = static_cast<double>(row.vocab()) * n / kRowSample;
-        bracket = guess_bracket(kernels, rule, search.measure, sample, n, sampled_from,
-                                static_cast<double>(search.goal - search.above),
-                                static_cast<double>(search.total - search.above), kRowErrors, search.low, search.high);
-        if (bracket.share_above * n < kRowSample / 8) bracket.high = search.high;
-      }
+      const int32_t n = row.sample(kRowSample, search.total_from, search.high, sample);
+      const double sampled_from = static_cast<double>(row.vocab()) * n / kRowSample;
+      bracket = guess_bracket(kernels, rule, search.measure, sample, n, sampled_from,
+                              static_cast<double>(search.goal - search.above),
+                              static_cast<double>(search.total - search.above), kRowErrors, search.low, search.high);
+      // A pass that sums what lies above the bracket costs more than listing it where that is little.
+      if (bracket.share_above * n < kRowSample / 8) bracket.high = search.high;
     }
     uint64_t listed_measure = 0;
     if (bracket.high >= search.high) {  // little lies above the interval: list that too, for the draw
@@ -291,7 +289,7 @@ Cut find_cut(const RowView& row, WeightRule rule, CutSearch search, const LogitL
     const uint64_t above = search.measure == Measure::kMass ? row.mass_above(rule, bracket.high, chunk_mass)
                                                             : static_cast<uint64_t>(row.count_above(bracket.high));
     if (above >= search.goal) {
-      search.low = next_up(bracket.high);
+      search.low = search.total_from = next_up(bracket.high);
       search.total = above;
       continue;
     }

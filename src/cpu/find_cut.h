@@ -22,7 +22,9 @@ struct CutSearch {
   float low;
   float high;
   uint64_t above;         // the measure of all logits > high; below `goal`
-  uint64_t total;         // the measure of all logits >= low; at least `goal`; may be a little off for a mass
+  // The measure of all logits >= total_from, which is not above low; at least `goal`. Guides guesses: may be a little off.
+  float total_from;
+  uint64_t total;
   bool chunk_mass_known;  // chunk_mass holds the weights of the whole row
 };
 
