@@ -17,8 +17,8 @@ struct Answers {
   std::vector<RowResult> all() const;
 };
 
-// Runs the batch on every algorithm and SIMD target, fails the test where one differs from the tests' oracle in any
-// output, and returns what they all answered. 1e-6, as promised, for log-probabilities.
+// Runs the batch on every algorithm and SIMD target (rejection: on two of them), fails the test where one differs from
+// the tests' oracle in any output, and returns what they all answered. 1e-6, as promised, for log-probabilities.
 Answers ask_everyone(const BatchSpec& spec, const Layout& layout = {});
 
 // The same on the best SIMD target only. For large batches.

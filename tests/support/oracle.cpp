@@ -111,6 +111,7 @@ float log_probability(const std::vector<float>& x, float temperature, bool greed
   const auto exponent = [&](float value) {
     if (max == kInfinity) return value == max ? 0.0 : -HUGE_VAL;
     if (value == -kInfinity) return -HUGE_VAL;
+    if (std::isinf(t) && std::isinf(value - max)) return -HUGE_VAL;  // weighs nothing: y is NaN
     return (static_cast<double>(value) - static_cast<double>(max)) / t;
   };
   double sum = 0.0;

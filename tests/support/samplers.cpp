@@ -40,11 +40,9 @@ std::vector<Variant> exact_algorithms(int32_t threads) {
 }
 
 std::vector<Variant> rejection_variants(int32_t threads) {
-  std::vector<Variant> variants;
-  for (const std::string& target : cpu_targets()) {
-    variants.push_back({TOKENDRAW_ALGORITHM_REJECTION, target, threads});
-  }
-  return variants;
+  const std::vector<std::string> targets = cpu_targets();
+  return {{TOKENDRAW_ALGORITHM_REJECTION, targets.front(), threads},
+          {TOKENDRAW_ALGORITHM_REJECTION, targets.back(), threads}};
 }
 
 SamplerPointer make_sampler(const Variant& variant) {

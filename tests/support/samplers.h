@@ -32,7 +32,7 @@ std::vector<std::string> cpu_targets();  // best first
 std::vector<Variant> exact_variants(int32_t threads = 1);
 // The same on the best target only.
 std::vector<Variant> exact_algorithms(int32_t threads = 1);
-// Rejection on every SIMD target.
+// Rejection on the best and on the least SIMD target.
 std::vector<Variant> rejection_variants(int32_t threads = 1);
 
 // Fails the test and returns null if there is none to be had.
