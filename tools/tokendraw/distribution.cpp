@@ -28,7 +28,7 @@ constexpr DistributionCase kCases[] = {
     {"top-p", RowKind::kNormal5, 257, kF16, {1.5f, 0, 0.9f, 0.0f}, kAfterTopK, Varied::kSeed},
     {"top-k-top-p", RowKind::kNormal1, 1025, kBf16, {1.0f, 50, 0.9f, 0.0f}, kAfterTopK, Varied::kStream},
     {"joint", RowKind::kGeometric, 300, kF32, {1.0f, 40, 0.95f, 0.0f}, TOKENDRAW_TOP_P_ALL, Varied::kOffset},
-    {"after-all", RowKind::kQuantised, 4097, kBf16, {0.8f, 0, 0.95f, 0.01f}, TOKENDRAW_TOP_P_AFTER_ALL, Varied::kSeed},
+    {"after-all", RowKind::kQuantised, 1024, kBf16, {0.8f, 0, 0.95f, 0.01f}, TOKENDRAW_TOP_P_AFTER_ALL, Varied::kSeed},
     {"min-p", RowKind::kTwoValued, 64, kF32, {1.0f, 0, 1.0f, 0.05f}, kAfterTopK, Varied::kStream},
     {"binary-shares", RowKind::kBinaryShares, 33, kF32, {kBinary, 0, 0.875f, 0.0f}, kAfterTopK, Varied::kOffset},
     {"equal", RowKind::kEqual, 33, kF16, {1.0f, 0, 1.0f, 0.0f}, kAfterTopK, Varied::kSeed},
