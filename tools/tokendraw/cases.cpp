@@ -185,7 +185,9 @@ int64_t count_case_rows(const Case& c) {
 
 std::vector<Case> list_cases(const CaseListOptions& options) {
   ListBuilder builder(options);
-  for (const int32_t vocab : kSmallVocabs) builder.add(vocab, kFilterGroups.size(), kExtrasPerSmallCase, 16);
+  for (const int32_t vocab : kSmallVocabs) {
+    builder.add(vocab, kFilterGroups.size(), kExtrasPerSmallCase, vocab < 1000 ? 16 : 32);
+  }
   for (const int32_t vocab : kMiddleVocabs) builder.add(vocab, kFilterGroups.size(), 1, 16);
   for (const int32_t vocab : kLargeVocabs) builder.add(vocab, 1, 1, 16);
   return builder.take();

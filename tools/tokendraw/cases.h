@@ -75,7 +75,7 @@ std::optional<Case> parse_case_id(std::string_view id);
 int64_t count_case_rows(const Case& c);
 
 struct CaseListOptions {
-  bool quick = false;  // a sixteenth of the list, chosen by the names, the same every time
+  bool quick = false;  // a sixteenth of the list or less, chosen by the names, the same every time
   uint64_t seed = 0;
   int32_t max_vocab = std::numeric_limits<int32_t>::max();
 };

@@ -192,7 +192,7 @@ ExitCode run_check(const CheckOptions& options) {
 Command add_check_command(CLI::App& program) {
   CLI::App* app = program.add_subcommand("check", "Compare every path of this machine with the reference");
   auto options = std::make_shared<CheckOptions>();
-  app->add_flag("--quick", options->quick, "A sixteenth of the cases, a quarter of the draws");
+  app->add_flag("--quick", options->quick, "About a twentieth of the cases, a quarter of the draws");
   add_u64_option(*app, "--seed", options->seed, "Of logits, parameters and draws [0, the pinned list]");
   CLI::Option* filter =
       app->add_option("--filter", options->filter, "Only cases whose name holds this text")->type_name("NAME");
