@@ -11,6 +11,8 @@
 namespace tokendraw::cpu {
 namespace {
 
+constexpr int32_t kMaxLoose = 4096;  // a longer list above the first threshold is left to the search
+
 class ExactRow {
  public:
   ExactRow(const RowInputs& inputs, const ExactRowOptions& options, const ChunkKernels& kernels,
@@ -102,6 +104,7 @@ class ExactRow {
   bool draw_from_candidates() {
     if (in_.vocab > kSortable && (!top_k_on() || params_.top_k > options_.candidate_top_k)) return false;
     list_.size = row_.gather(candidate_threshold(), max_, list_.x, list_.id);
+    if (list_.size > kMaxLoose) return no_candidates();
     tighten_candidates();
     const int32_t n = list_.size;
     if (n > kSortable) return no_candidates();

@@ -17,7 +17,7 @@ constexpr int32_t kShortList = 128;  // a list this short is sorted
 static_assert(kRowSample <= kSortable && kListSample <= kSortable && kShortList <= kSortable);
 constexpr int32_t kRowAttempts = 3;  // guesses at a bracket by passes over the row before all of [low, high] is listed
 constexpr int32_t kTopChunks[] = {48, 160};  // group maxima that first guesses at the top of a row take in
-constexpr double kRowErrors = 2.0;      // standard errors that a bracket reaches to each side
+constexpr double kRowErrors = 2.0;           // standard errors that a bracket reaches to each side
 constexpr double kListErrors = 1.5;
 
 // A number in [low, high]. By rank it halves the number of floats between them, by value their distance.

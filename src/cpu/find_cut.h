@@ -21,8 +21,9 @@ struct CutSearch {
   // The token's logit lies in [low, high].
   float low;
   float high;
-  uint64_t above;         // the measure of all logits > high; below `goal`
-  // The measure of all logits >= total_from, which is not above low; at least `goal`. Guides guesses: may be a little off.
+  uint64_t above;  // the measure of all logits > high; below `goal`
+  // The measure of all logits >= total_from, which is not above low; at least `goal`. Guides guesses: may be a little
+  // off.
   float total_from;
   uint64_t total;
   bool chunk_mass_known;  // chunk_mass holds the weights of the whole row
