@@ -64,7 +64,9 @@ void RowView::read_chunk_max() {
 
 float RowView::read_max() {
   read_chunk_max();
-  const float max = *std::max_element(chunk_max_, chunk_max_ + chunks());
+  float of_chunks[chunks_of(chunks_of(request::kMaxVocab))];
+  f32().max(chunk_max_, chunks(), of_chunks);
+  const float max = *std::max_element(of_chunks, of_chunks + chunks_of(chunks()));
   if (max != draw::infinity()) return max + 0.0f;
   infinite_ = true;
   plain_ = false;
