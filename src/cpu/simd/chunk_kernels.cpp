@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Compiled once per SIMD target by Highway's foreach_target.h: chunk_kernels-inl.h holds the loops, this file the
-// choice among the compiled targets at run time.
+// The table of kernels, compiled once per SIMD target by Highway's foreach_target.h (the loops are in the -inl.h
+// files), and the choice among the compiled targets at run time.
 #include "cpu/simd/chunk_kernels.h"
 
 #include <cstring>
@@ -15,7 +15,35 @@
 #include "hwy/highway.h"
 
 // after foreach_target.h
-#include "cpu/simd/chunk_kernels-inl.h"
+#include "cpu/simd/chunk_max-inl.h"
+#include "cpu/simd/edit-inl.h"
+#include "cpu/simd/select-inl.h"
+#include "cpu/simd/weigh-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace tokendraw::cpu {
+namespace HWY_NAMESPACE {
+
+template <typename Read>
+constexpr DtypeKernels dtype_kernels() {
+  return {max<Read>, mass_above<Read>, count_above<Read>, gather<Read>, load<Read>};
+}
+
+const ChunkKernels* target_kernels() {
+  static const ChunkKernels kernels = {hwy::TargetName(HWY_TARGET),
+                                       static_cast<int32_t>(hn::Lanes(Df())),
+                                       {dtype_kernels<ReadF32>(), dtype_kernels<ReadF16>(), dtype_kernels<ReadBf16>()},
+                                       weights,
+                                       sort_keys,
+                                       apply_mask,
+                                       apply_bias,
+                                       finish};
+  return &kernels;
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace tokendraw::cpu
+HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
 namespace tokendraw::cpu {
