@@ -150,8 +150,9 @@ TEST(Bench, MeasuresWhatIsAskedFor) {
   EXPECT_EQ(report["cells"][3]["rows"], "equal");
   EXPECT_EQ(report["cells"][3]["filter"], "greedy");
 
-  const Finished text = run_tokendraw({"bench", data_path("real_logits_128256_bf16.npy"), "--data", "real", "--dtypes",
-                                       "bf16", "--filters", "top-k+top-p", "--time", "0.001"});
+  // A list ends before the file.
+  const Finished text = run_tokendraw({"bench", "--filters", "top-k+top-p", "--dtypes", "bf16", "--time", "0.001",
+                                       "--data", "real", data_path("real_logits_128256_bf16.npy")});
   EXPECT_EQ(text.exit_code, 0);
   EXPECT_TRUE(contains(text.out, "real         128256 bf16  top-k+top-p")) << text.out;
   EXPECT_EQ(text.err, "");

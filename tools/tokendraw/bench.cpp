@@ -310,8 +310,9 @@ Command add_bench_command(CLI::App& program) {
                               const char* help) {
     app->add_option(name, target, help)
         ->delimiter(',')
+        ->allow_extra_args(false)
         ->check(CLI::IsMember(known))
-        ->type_name(fmt::format("{}", fmt::join(known, ",")));
+        ->type_name("LIST");
   };
   add_list("--data", options->data, kDataNames, "Which rows [all]");
   add_list("--dtypes", options->dtypes, kDtypeNames, "Of the logits [all]");

@@ -46,7 +46,7 @@ int run(int argc, char** argv) {
     program.parse(argc, argv);
   } catch (const CLI::CallForHelp&) {
     const auto chosen = program.get_subcommands();
-    write_output(chosen.empty() ? program.help() : chosen.front()->help());
+    write_output(chosen.empty() ? program.help() : chosen.front()->help(program.get_name()));
     flush_output();
     return kExitOk;
   } catch (const CLI::CallForAllHelp&) {
