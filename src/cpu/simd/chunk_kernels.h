@@ -9,7 +9,8 @@ namespace tokendraw::cpu {
 
 inline constexpr int32_t kChunk = 256;
 
-// Lists written by `gather` need room for this many elements more than they hold: whole vectors are stored.
+// Lists that `gather` writes or takes ids from need room for this many elements more than they hold: whole vectors are
+// stored and loaded.
 inline constexpr int32_t kListPadding = 64;
 
 inline constexpr int32_t chunks_of(int32_t n) { return (n + kChunk - 1) / kChunk; }

@@ -125,10 +125,7 @@ int32_t gather(const void* row, int32_t n, float low, float high, const float* c
     const auto counted = [=](int32_t i) HWY_ATTR { return hn::Add(hn::Set(Di(), first_id + i), from_zero); };
     return gather_with<Read>(row, n, low, high, chunk_max, counted, out_x, out_id);
   }
-  const auto listed = [=](int32_t i) HWY_ATTR {
-    if (i + lanes <= n) return hn::LoadU(Di(), ids + i);
-    return hn::MaskedLoad(hn::FirstN(Di(), static_cast<size_t>(n - i)), Di(), ids + i);
-  };
+  const auto listed = [=](int32_t i) HWY_ATTR { return hn::LoadU(Di(), ids + i); };  // up to a vector past the end
   return gather_with<Read>(row, n, low, high, chunk_max, listed, out_x, out_id);
 }
 
