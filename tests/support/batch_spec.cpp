@@ -76,7 +76,8 @@ std::string difference(const std::vector<RowResult>& expected, const std::vector
     const bool exact = e.token == a.token && e.status == a.status && e.kept == a.kept && e.kept_mass == a.kept_mass;
     bool logprob = std::isnan(e.logprob) && std::isnan(a.logprob);
     if (std::isfinite(e.logprob) && std::isfinite(a.logprob)) {
-      const double rounding = std::fabs(static_cast<double>(e.logprob)) * 0x1p-23;
+      const float magnitude = std::fabs(e.logprob);
+      const double rounding = std::nextafter(magnitude, kInfinity) - magnitude;  // of both, half an ulp each
       logprob = std::fabs(static_cast<double>(e.logprob) - a.logprob) <= logprob_tolerance + rounding;
     }
     if (!exact || !logprob) {
@@ -225,6 +226,8 @@ void PackedBatch::clear_outputs() {
   batch.kept_mass = kept_mass_.data() + 1;
   batch.logprob = logprob_.data() + 1;
 }
+
+int32_t PackedBatch::guard_token() { return kGuardToken; }
 
 std::vector<RowResult> PackedBatch::results() const {
   const bool intact = tokens_.front() == kGuardToken && tokens_.back() == kGuardToken &&

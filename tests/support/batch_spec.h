@@ -107,6 +107,8 @@ class PackedBatch {
   // What the last call wrote. Fails the test where an output was written outside its rows.
   std::vector<RowResult> results() const;
   void clear_outputs();
+  // What stands in `tokens` until a call writes there.
+  static int32_t guard_token();
 
  private:
   void pack_logits(const BatchSpec& spec, const Layout& layout);

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+// Algorithm rejection: the oracle's token for the same seed, and the bound on its rounds where rows are made to need
+// many. Its distribution is in distribution_test.cpp, random rows are in random_search_test.cpp.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+
+#include "support/answers.h"
+#include "support/case_rows.h"
+#include "support/oracle.h"
+#include "support/random_rows.h"
+#include "support/samplers.h"
+#include "support/sanitizers.h"
+
+namespace tokendraw::test {
+namespace {
+
+const Variant kRejection = {TOKENDRAW_ALGORITHM_REJECTION, "", 1};
+
+TEST(Rejection, DrawsTheOraclesTokens) {
+  TestRandom random(81);
+  int64_t different = 0;
+  for (const cases::RowKind kind : cases::all_row_kinds()) {
+    for (const auto base : {TOKENDRAW_TOP_P_AFTER_TOP_K, TOKENDRAW_TOP_P_ALL, TOKENDRAW_TOP_P_AFTER_ALL}) {
+      const std::vector<float> logits = make_logits(kind, 200, TOKENDRAW_DTYPE_F32, random);
+      BatchSpec spec = one_row_many_parameters(logits, std::vector<RowSpec>(40));
+      spec.top_p_base = base;
+      for (RowSpec& row : spec.rows) row = make_row_parameters(200, random, false);
+      const std::vector<RowResult> expected = rejection_results(spec);
+      SCOPED_TRACE(cases::row_kind_name(kind));
+      EXPECT_EQ(difference(expected, run(kRejection, spec)), "");
+      const std::vector<RowResult> exact = oracle_results(spec);
+      for (size_t r = 0; r < exact.size(); ++r) different += exact[r].token != expected[r].token ? 1 : 0;
+    }
+  }
+  EXPECT_GT(different, 300);  // another use of randomness, so another token for the same seed
+}
+
+// The same kept set as the other algorithms: kept count and mass, whatever the token.
+TEST(Rejection, KeepsTheSameSet) {
+  TestRandom random(82);
+  const std::vector<float> logits = make_logits(cases::RowKind::kNormal1, 500, TOKENDRAW_DTYPE_F32, random);
+  const BatchSpec spec = one_row_many_parameters(
+      logits, {filtered(1.0f, 40), filtered(1.0f, 0, 0.8f), filtered(1.0f, 40, 0.8f, 0.1f), filtered(0.5f, 0)});
+  const Answers answers = ask_everyone(spec);
+  for (size_t r = 0; r < spec.rows.size(); ++r) {
+    EXPECT_EQ(answers.exact[r].kept, answers.rejection[r].kept);
+    EXPECT_EQ(answers.exact[r].kept_mass, answers.rejection[r].kept_mass);
+  }
+}
+
+// Rows where a draw is rejected again and again: one kept token in a large mass of tokens just below it.
+class Adversarial : public testing::TestWithParam<float> {};
+
+TEST_P(Adversarial, RoundsStayBelowTheBound) {
+  std::vector<float> logits(static_cast<size_t>(scaled(4000)), 0.0f);
+  // `GetParam()` apart, so that the interval of keys is halved as often as its width allows.
+  float value = 1.0f;
+  for (float& x : logits) {
+    x = value;
+    value = GetParam() == 0.0f ? std::nextafter(value, kInfinity) : value + GetParam();
+  }
+  int most = 0;
+  int64_t total = 0;
+  for (const RowSpec& filter : {filtered(1.0f, 1), filtered(1.0f, 0, 1e-6f), filtered(1e6f, 2),
+                                filtered(1e6f, 0, 1e-6f), filtered(kInfinity, 1), filtered(kInfinity, 3, 0.5f)}) {
+    const BatchSpec spec = repeated_draws(logits, filter, kSanitized ? 5 : 25);
+    std::vector<RowResult> expected;
+    for (size_t r = 0; r < spec.rows.size(); ++r) {
+      const OracleRow row = rejection_row(spec, r);  // throws past 65 rounds
+      expected.push_back(row.result);
+      most = std::max(most, row.rejection_rounds);
+      total += row.rejection_rounds;
+    }
+    EXPECT_EQ(difference(expected, run(kRejection, spec)), "");
+  }
+  EXPECT_GT(most, 5) << "these rows are meant to need many rounds";
+  EXPECT_GT(total, 250 / (kSanitized ? 5 : 1));
+  EXPECT_LE(most, 65);
+}
+
+INSTANTIATE_TEST_SUITE_P(Steps, Adversarial, testing::Values(0.0f, 1e-6f, 1e-3f, 0.01f));
+
+// All logits equal: the keys differ in the id alone, the narrowest interval there is.
+TEST(Rejection, EqualLogits) {
+  const std::vector<float> logits(static_cast<size_t>(scaled(2000)), -2.0f);
+  const BatchSpec spec = repeated_draws(logits, filtered(1.0f, 1), 20);
+  for (const RowResult& result : run(kRejection, spec)) EXPECT_EQ(result.token, 0);
+  EXPECT_EQ(difference(rejection_results(spec), run(kRejection, spec)), "");
+}
+
+TEST(Rejection, RandomNumbersHandedInAreRefused) {
+  const SamplerPointer sampler = make_sampler(kRejection);
+  for (const bool floats : {false, true}) {
+    BatchSpec spec = single_row({1.0f, 2.0f});
+    if (floats) spec.random_f32 = {0.5f};
+    if (!floats) spec.random_u64 = {1};
+    const PackedBatch packed(spec);
+    EXPECT_EQ(tokendraw_sample_host(sampler.get(), &packed.batch), TOKENDRAW_INVALID_RANDOM);
+    EXPECT_NE(std::string(tokendraw_last_error_message()).find(floats ? "random_f32" : "random_u64"),
+              std::string::npos);
+  }
+}
+
+}  // namespace
+}  // namespace tokendraw::test
