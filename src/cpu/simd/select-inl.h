@@ -118,10 +118,8 @@ HWY_INLINE int32_t gather_with(const void* row, int32_t n, float low, float high
 template <typename Read>
 int32_t gather(const void* row, int32_t n, float low, float high, const float* chunk_max, const int32_t* ids,
                int32_t first_id, float* out_x, int32_t* out_id) {
-  const Di di;
-  const int32_t lanes = static_cast<int32_t>(hn::Lanes(di));
   if (ids == nullptr) {
-    const Vi from_zero = hn::Iota(di, 0);
+    const Vi from_zero = hn::Iota(Di(), 0);
     const auto counted = [=](int32_t i) HWY_ATTR { return hn::Add(hn::Set(Di(), first_id + i), from_zero); };
     return gather_with<Read>(row, n, low, high, chunk_max, counted, out_x, out_id);
   }
