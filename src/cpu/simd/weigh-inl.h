@@ -53,6 +53,7 @@ HWY_INLINE Vi convert_in_range(Vf v) {
 
 // A weight in two parts: weight = (mantissa << 32) >> shift, and 0 where shift >= 64. mantissa < 2^26 where it counts.
 struct SplitWeights {
+  HWY_INLINE SplitWeights() {}  // an implicit one would not be compiled for the target
   Vu mantissa;
   Vu shift;
 };
