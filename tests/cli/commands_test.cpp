@@ -121,7 +121,7 @@ TEST(Check, OneCaseOnEveryPath) {
   EXPECT_EQ(finished.err, "");  // no progress bar, since this is no terminal
   // Another seed is another case, and one path does fewer comparisons.
   const Finished one = run_tokendraw(
-      {"check", "--case", id + "/7", "--algorithm", "refine", "--cpu-target", "SCALAR", "--threads", "1"});
+      {"check", "--case", id + "/7", "--algorithm", "refine", "--cpu-target", last_cpu_target(), "--threads", "1"});
   EXPECT_EQ(one.exit_code, 0);
   EXPECT_TRUE(contains(one.out, "1 cases, 24 rows, 48 comparisons: all agree")) << one.out;
 }

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <sys/wait.h>
+#include <tokendraw/tokendraw.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -115,6 +116,12 @@ testing::AssertionResult failed_with(const Finished& finished, int exit_code, co
   return testing::AssertionFailure() << "expected exit code " << exit_code << " and \"" << text << "\", got "
                                      << finished.exit_code << "\nstdout: " << finished.out
                                      << "\nstderr: " << finished.err;
+}
+
+std::string last_cpu_target() {
+  std::string last;
+  for (int32_t i = 0; const char* name = tokendraw_get_cpu_target_name(i); ++i) last = name;
+  return last;
 }
 
 std::string data_path(const std::string& name) { return std::string(TOKENDRAW_TEST_DATA) + "/" + name; }

@@ -40,6 +40,9 @@ std::vector<nlohmann::json> json_lines(const Finished& finished);
 // Ended with this code, wrote nothing to standard output and one line "tokendraw: error: ..." that holds `text`.
 testing::AssertionResult failed_with(const Finished& finished, int exit_code, const std::string& text);
 
+// The SIMD target of this machine that comes last, and is most unlike the best.
+std::string last_cpu_target();
+
 // The project's data folder.
 std::string data_path(const std::string& name);
 
