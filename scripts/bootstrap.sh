@@ -12,7 +12,8 @@ demo=(make=make g++=g++ cmake=cmake pkg-config=pkg-config libhwy-dev=hwy/highway
 test=("${demo[@]}" libgtest-dev=gtest/gtest.h librapidcheck-dev=rapidcheck.h python3=python3)
 # Only version 14 of clang-format lays the code out as it is kept here; Ubuntu 24.04 has it as clang-format-14 too.
 ci=("${test[@]}" clang=clang++ libclang-rt-dev=fuzzer/FuzzedDataProvider.h clang-format-14=clang-format-14
-    clang-tidy-14=clang-tidy-14 ccache=ccache git=git)
+    clang-tidy-14=clang-tidy-14 ccache=ccache git=git g++-aarch64-linux-gnu=aarch64-linux-gnu-g++
+    qemu-user=qemu-aarch64)
 case $purpose in
   demo) wanted=("${demo[@]}") ;;
   test) wanted=("${test[@]}") ;;
