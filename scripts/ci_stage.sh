@@ -12,9 +12,15 @@ cache=()
 if command -v ccache >/dev/null; then
   cache=(-DCMAKE_C_COMPILER_LAUNCHER=ccache -DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
 fi
+name=${1:-}
 # Where the kernel spreads addresses widely, sanitizers of clang 14 and gcc 12 do not find room for their shadow memory.
-fixed_addresses=()
-if setarch "$(uname -m)" -R true 2>/dev/null; then fixed_addresses=(setarch "$(uname -m)" -R); fi
+case $name in
+  sanitize | tsan | fuzz)
+    if [ "${TOKENDRAW_FIXED_ADDRESSES:-}" != tried ] && setarch "$(uname -m)" -R true 2>/dev/null; then
+      TOKENDRAW_FIXED_ADDRESSES=tried exec setarch "$(uname -m)" -R "$PWD/scripts/ci_stage.sh" "$name"
+    fi
+    ;;
+esac
 
 configure() { # $1: preset; the rest: further options
   cmake --preset "$1" "${cache[@]}" --log-level=WARNING "${@:2}" >/dev/null
@@ -55,25 +61,24 @@ stage_tidy() {
 
 stage_sanitize() {
   configure_and_build sanitize -DCMAKE_C_COMPILER=clang -DCMAKE_CXX_COMPILER=clang++
-  "${fixed_addresses[@]}" ctest --preset sanitize --parallel "$jobs" --no-tests=error --label-exclude distribution
+  ctest --preset sanitize --parallel "$jobs" --no-tests=error --label-exclude distribution
 }
 
 # Only what starts threads.
 stage_tsan() {
   configure tsan -DCMAKE_C_COMPILER=clang -DCMAKE_CXX_COMPILER=clang++ -DTOKENDRAW_BUILD_EXAMPLES=OFF
   cmake --build --preset tsan --parallel "$jobs" --target thread_test -- --no-print-directory -s
-  "${fixed_addresses[@]}" ctest --preset tsan --parallel "$jobs" --no-tests=error -L threads
+  ctest --preset tsan --parallel "$jobs" --no-tests=error -L threads
 }
 
 stage_fuzz() {
   configure fuzz
   cmake --build --preset fuzz --parallel "$jobs" --target fuzz_batch fuzz_npy -- --no-print-directory -s
-  "${fixed_addresses[@]}" scripts/run_fuzzers.sh build/fuzz "$fuzz_seconds" "$jobs"
+  scripts/run_fuzzers.sh build/fuzz "$fuzz_seconds" "$jobs"
 }
 
 # In this order: what fails fast comes first.
 stages=(format includes style test consumers clang tidy sanitize tsan fuzz)
-name=${1:-}
 if [ -z "$name" ]; then
   printf '%s\n' "${stages[@]}"
 elif declare -F "stage_$name" >/dev/null; then
