@@ -34,7 +34,7 @@ class ReservedMemory {
   size_t bytes_;
 };
 
-std::vector<Variant> every_algorithm() {
+std::vector<Variant> every_variant() {
   std::vector<Variant> variants = exact_variants(2);
   variants.push_back({TOKENDRAW_ALGORITHM_REJECTION, "", 2});
   return variants;
@@ -76,7 +76,7 @@ TEST(Case17_LargeBatch, RowsFarApart) {
     PackedBatch packed(spec);
     packed.batch.logits = memory.as<void>();
     packed.batch.row_stride = kStride;
-    for (const Variant& variant : every_algorithm()) {
+    for (const Variant& variant : every_variant()) {
       EXPECT_EQ(difference(expected_of(variant, spec), run(sampler_for(variant), packed)), "") << to_text(variant);
     }
   }
@@ -95,7 +95,7 @@ TEST(Case17_LargeBatch, ManyRows) {
   packed.batch.logits = memory.as<void>();
   packed.batch.logits_rows = kRows;
   packed.batch.row_index = row_index.data();
-  for (const Variant& variant : every_algorithm()) {
+  for (const Variant& variant : every_variant()) {
     EXPECT_EQ(difference(expected_of(variant, spec), run(sampler_for(variant), packed)), "") << to_text(variant);
   }
 }
@@ -123,7 +123,7 @@ TEST(Case17_LargeBatch, MasksAndBiasesFarApart) {
   packed.batch.mask_row_stride = kStride;
   packed.batch.bias = biases.as<float>();
   packed.batch.bias_row_stride = kStride;
-  for (const Variant& variant : every_algorithm()) {
+  for (const Variant& variant : every_variant()) {
     EXPECT_EQ(difference(expected_of(variant, spec), run(sampler_for(variant), packed)), "") << to_text(variant);
   }
 }

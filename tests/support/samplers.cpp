@@ -39,6 +39,12 @@ std::vector<Variant> exact_algorithms(int32_t threads) {
           {TOKENDRAW_ALGORITHM_REFINE, "", threads}};
 }
 
+std::vector<Variant> every_algorithm(int32_t threads) {
+  std::vector<Variant> variants = exact_algorithms(threads);
+  variants.push_back({TOKENDRAW_ALGORITHM_REJECTION, "", threads});
+  return variants;
+}
+
 std::vector<Variant> rejection_variants(int32_t threads) {
   const std::vector<std::string> targets = cpu_targets();
   return {{TOKENDRAW_ALGORITHM_REJECTION, targets.front(), threads},

@@ -32,6 +32,8 @@ std::vector<std::string> cpu_targets();  // best first
 std::vector<Variant> exact_variants(int32_t threads = 1);
 // The same on the best target only.
 std::vector<Variant> exact_algorithms(int32_t threads = 1);
+// Those and rejection.
+std::vector<Variant> every_algorithm(int32_t threads = 1);
 // Rejection on the best and on the least SIMD target.
 std::vector<Variant> rejection_variants(int32_t threads = 1);
 
