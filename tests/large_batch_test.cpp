@@ -3,36 +3,17 @@
 // rows that are read are ever touched, so that a row offset computed in 32 bits reads zeros and shows.
 #include <gtest/gtest.h>
 #include <stored_logit.h>
-#include <sys/mman.h>
 
 #include <cstring>
 
 #include "support/case_rows.h"
+#include "support/guarded_memory.h"
 #include "support/oracle.h"
 #include "support/random_rows.h"
 #include "support/samplers.h"
 
 namespace tokendraw::test {
 namespace {
-
-class ReservedMemory {
- public:
-  explicit ReservedMemory(size_t bytes) : bytes_(bytes) {
-    address_ = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    EXPECT_NE(address_, MAP_FAILED) << "cannot reserve " << bytes << " bytes of address space";
-  }
-  ~ReservedMemory() { munmap(address_, bytes_); }
-  ReservedMemory(const ReservedMemory&) = delete;
-  ReservedMemory& operator=(const ReservedMemory&) = delete;
-  template <typename T>
-  T* as() const {
-    return static_cast<T*>(address_);
-  }
-
- private:
-  void* address_;
-  size_t bytes_;
-};
 
 std::vector<Variant> every_variant() {
   std::vector<Variant> variants = exact_variants(2);
