@@ -77,8 +77,10 @@ stage_fuzz() {
   scripts/run_fuzzers.sh build/fuzz "$fuzz_seconds" "$jobs"
 }
 
+stage_arm64() { scripts/check_arm64.sh; }
+
 # In this order: what fails fast comes first.
-stages=(format includes style test consumers clang tidy sanitize tsan fuzz)
+stages=(format includes style test consumers clang tidy sanitize tsan fuzz arm64)
 if [ -z "$name" ]; then
   printf '%s\n' "${stages[@]}"
 elif declare -F "stage_$name" >/dev/null; then
