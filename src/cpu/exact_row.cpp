@@ -168,15 +168,16 @@ class ExactRow {
       cut = std::max(cut, base_is_row() ? top_p_cut_of_row() : top_p_cut_within(base_cut));
     }
     // The list of the last search holds all down to its own cut, and the cut that counts is not below any.
-    if (list_.size > 0) return draw_from_cut(ListView(row_.kernels(), list_), cut);
+    if (list_.size > 0 && !found_.above_is_known) return draw_from_cut(ListView(row_.kernels(), list_), cut);
+    if (list_.size > 0 && cut == found_.key) return draw_from_row_and_list(cut);
     draw_from_cut(row_, cut);
   }
 
   // Leaves in list_ what the search has listed of the top of the row; nothing if it could not.
   uint64_t search(const CutSearch& wanted) {
-    const Cut cut = find_cut(row_, rule_, wanted, list_, chunk_mass_);
-    list_.size = cut.listed;
-    return cut.key;
+    found_ = find_cut(row_, rule_, wanted, list_, chunk_mass_);
+    list_.size = found_.listed;
+    return found_.key;
   }
 
   // chunk_mass_ holds the masses of all logits.
@@ -187,8 +188,9 @@ class ExactRow {
   }
 
   uint64_t top_p_cut_within(uint64_t base_cut) {
-    const uint64_t base =
-        list_.size > 0 ? mass_from(ListView(row_.kernels(), list_), base_cut) : mass_from(row_, base_cut);
+    const uint64_t base = list_.size > 0 && !found_.above_is_known
+                              ? mass_from(ListView(row_.kernels(), list_), base_cut)
+                              : mass_from(row_, base_cut);
     const uint64_t need = draw::top_p_need(base, params_.top_p);
     const float low = std::max(smallest_weighing(1), draw::rank_key_logit(base_cut));
     return search({Measure::kMass, need, low, max_, 0, low, base, false});
@@ -223,6 +225,47 @@ class ExactRow {
     draw_by_chunk(source, cut);
   }
 
+  // The same where the search has summed, by chunk, what lies above an interval, and listed the interval: only the list
+  // is left to add.
+  void draw_from_row_and_list(uint64_t cut) {
+    const float cut_x = draw::rank_key_logit(cut);
+    const uint32_t cut_id = draw::rank_key_id(cut);
+    result_.kept_mass = found_.above;
+    uint64_t weight[kChunk];
+    for (int32_t first = 0; first < list_.size; first += kChunk) {
+      const int32_t n = std::min(kChunk, list_.size - first);
+      row_.kernels().weights(list_.x + first, n, rule_, weight);
+      uint64_t mass = 0;  // of the row's chunk that the loop is in
+      int32_t chunk = list_.id[first] / kChunk;
+      for (int32_t i = 0; i < n; ++i) {
+        const int32_t id = list_.id[first + i];
+        if (id / kChunk != chunk) {
+          chunk_mass_[chunk] += mass;
+          result_.kept_mass += mass;
+          mass = 0;
+          chunk = id / kChunk;
+        }
+        // key >= cut, without a branch: which tokens are kept cannot be predicted.
+        const float x = list_.x[first + i];
+        const bool kept = (x > cut_x) | ((x == cut_x) & (static_cast<uint32_t>(id) <= cut_id));
+        mass += weight[i] & (uint64_t{0} - static_cast<uint64_t>(kept));
+      }
+      chunk_mass_[chunk] += mass;
+      result_.kept_mass += mass;
+    }
+    if (options_.wants_kept) count_kept(cut);
+    draw_by_chunk(row_, cut);
+  }
+
+  // The tokens with key >= cut that have a weight, the cut's token among them.
+  void count_kept(uint64_t cut) {
+    const float x = draw::rank_key_logit(cut);
+    result_.kept = row_.count_above(x);
+    for (int32_t i = 0; i < list_.size; ++i) {
+      result_.kept += list_.x[i] == x && static_cast<uint32_t>(list_.id[i]) <= draw::rank_key_id(cut) ? 1 : 0;
+    }
+  }
+
   // Draws from the tokens with key >= cut, chunk_mass_ holding their weight by chunk and kept_mass the sum.
   template <typename Source>
   void draw_by_chunk(const Source& source, uint64_t cut) {
@@ -248,6 +291,7 @@ class ExactRow {
   RowView row_;
   uint64_t* chunk_mass_;
   LogitList list_;
+  Cut found_ = {};  // by the last search
   float max_ = 0;
   WeightRule rule_ = {0, 0};
   uint64_t total_ = 0;

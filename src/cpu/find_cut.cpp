@@ -265,7 +265,7 @@ bool cut_in_top_chunks(const RowView& row, WeightRule rule, CutSearch* search, c
 
 Cut find_cut(const RowView& row, WeightRule rule, CutSearch search, const LogitList& list, uint64_t* chunk_mass) {
   const ChunkKernels& kernels = row.kernels();
-  Cut cut = {0, 0};
+  Cut cut = {};
   if (search.chunk_mass_known && cut_in_top_chunks(row, rule, &search, list, chunk_mass, &cut)) return cut;
   for (int32_t attempt = 0;; ++attempt) {
     Bracket bracket = {search.low, search.high, false, 0};
@@ -306,6 +306,7 @@ Cut find_cut(const RowView& row, WeightRule rule, CutSearch search, const LogitL
     bool intact = false;
     cut.key = cut_in_list(kernels, rule, search.measure, search.goal - above, listed_measure, bracket.low, bracket.high,
                           listed, &intact);
+    if (intact && search.measure == Measure::kMass) cut = {cut.key, listed.size, true, above};
     return cut;
   }
 }

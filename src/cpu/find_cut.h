@@ -37,9 +37,14 @@ float sure_threshold(const DtypeKernels& f32, const float* values, int32_t n, in
 float next_up(float x);
 float next_down(float x);
 
+// If `listed` > 0, the list begins with that many logits: all those of an interval that holds the token's. The interval
+// reaches up to the row's largest, or, if `above_is_known`, to some logit above which the summed weight is `above`, and
+// chunk_mass holds that sum by chunk.
 struct Cut {
-  uint64_t key;    // the token's rank key
-  int32_t listed;  // if > 0, the list begins with that many logits: all those with a key >= the cut, and some below it
+  uint64_t key;  // the token's rank key
+  int32_t listed;
+  bool above_is_known;
+  uint64_t above;
 };
 
 // Looks for the token. `list` is memory for all logits of the row, chunk_mass for all chunks.

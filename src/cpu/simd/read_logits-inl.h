@@ -69,11 +69,11 @@ HWY_INLINE Vu load_halfwords(const uint16_t* p) {
   return hn::PromoteTo(Du(), hn::LoadU(d16, p));
 }
 
-// What bf16 and f16 have in common; Format converts halfwords in the low or the high half of 32-bit lanes.
+// What bf16 and f16 have in common; Format converts.
 template <typename Format>
 struct ReadHalfwords {
   using Stored = uint16_t;
-  static HWY_INLINE Vf vector(const uint16_t* p) { return Format::from_low(load_halfwords(p)); }
+  static HWY_INLINE Vf vector(const uint16_t* p) { return Format::vector(p); }
   static float scalar(uint16_t bits) { return Format::scalar(bits); }
 
 #if HWY_TARGET == HWY_SCALAR
@@ -93,7 +93,7 @@ struct ReadHalfwords {
 #if HWY_COMPILER_GCC_ACTUAL
     __asm__ volatile("" ::: "memory");  // GCC 12 would load again for each use, a third of the time of `max`
 #endif
-    return {Format::from_low_of_both(both), Format::from_high_of_both(both), both};
+    return Format::pair(p, both);
   }
   class NanCheck {
    public:
@@ -114,17 +114,29 @@ struct ReadHalfwords {
 
 struct Bf16Format {
   static constexpr int16_t kInfinityBits = 0x7f80;
-  static HWY_INLINE Vf from_low(Vu bits) { return hn::BitCast(Df(), hn::ShiftLeft<16>(bits)); }
-  static HWY_INLINE Vf from_low_of_both(Vu both) { return from_low(both); }
-  static HWY_INLINE Vf from_high_of_both(Vu both) {
-    return hn::BitCast(Df(), hn::And(both, hn::Set(Du(), 0xffff0000u)));
+  static HWY_INLINE Vf vector(const uint16_t* p) { return from_low(load_halfwords(p)); }
+  static HWY_INLINE Pair pair(const uint16_t*, Vu both) {
+    return {from_low(both), hn::BitCast(Df(), hn::And(both, hn::Set(Du(), 0xffff0000u))), both};
   }
+  static HWY_INLINE Vf from_low(Vu bits) { return hn::BitCast(Df(), hn::ShiftLeft<16>(bits)); }
   static float scalar(uint16_t bits) { return draw::bf16_to_float(bits); }
 };
 
 struct F16Format {
   static constexpr int16_t kInfinityBits = 0x7c00;
-  // draw::f16_to_float in vectors; Highway's own conversion is not exact for inf and NaN on every target.
+#if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL || HWY_TARGET == HWY_AVX2
+  // The processor converts, exactly and whatever the float environment.
+  static HWY_INLINE Vf vector(const uint16_t* p) {
+    const hn::Rebind<hwy::float16_t, Df> d16;
+    return hn::PromoteTo(Df(), hn::BitCast(d16, hn::LoadU(hn::Rebind<uint16_t, Df>(), p)));
+  }
+  static HWY_INLINE Pair pair(const uint16_t* p, Vu both) { return {vector(p), vector(p + hn::Lanes(Df())), both}; }
+#else
+  static HWY_INLINE Vf vector(const uint16_t* p) { return from_low(load_halfwords(p)); }
+  static HWY_INLINE Pair pair(const uint16_t*, Vu both) {
+    return {from_low(hn::And(both, hn::Set(Du(), 0xffffu))), from_low(hn::ShiftRight<16>(both)), both};
+  }
+  // draw::f16_to_float in vectors; Highway's own emulation is not exact for inf and NaN.
   static HWY_INLINE Vf from_low(Vu bits) {
     const Du du;
     const Vu magnitude = hn::And(bits, hn::Set(du, 0x7fffu));
@@ -135,8 +147,7 @@ struct F16Format {
     const Vu infinite = hn::Or(shifted, hn::Set(du, 0x7f800000u));
     return hn::BitCast(Df(), hn::Or(sign, hn::IfThenElse(hn::RebindMask(du, special), infinite, finite)));
   }
-  static HWY_INLINE Vf from_low_of_both(Vu both) { return from_low(hn::And(both, hn::Set(Du(), 0xffffu))); }
-  static HWY_INLINE Vf from_high_of_both(Vu both) { return from_low(hn::ShiftRight<16>(both)); }
+#endif
   static float scalar(uint16_t bits) { return draw::f16_to_float(bits); }
 };
 
