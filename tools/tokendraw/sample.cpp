@@ -235,8 +235,8 @@ ExitCode run_sample(const SampleOptions& options) {
   }
   const LogitsFile file = load_logits(options.path, options.dtype_given ? std::optional(options.dtype) : std::nullopt);
   const RowSpan rows = resolve_rows(options.rows, file);
-  if (rows.end > int64_t{std::numeric_limits<uint32_t>::max()} + 1 && options.stream < 0) {
-    throw CliError(kExitUsage, "the row numbers pass 2^32: say --stream");
+  if (rows.end > int64_t{std::numeric_limits<uint32_t>::max()} + 1) {
+    throw CliError(kExitUsage, "--rows: a stream is below 2^32, and so must be the rows' numbers");
   }
   std::optional<TokenTexts> texts;
   if (!options.tokens_path.empty()) {
