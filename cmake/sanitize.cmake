@@ -9,5 +9,5 @@ if(TOKENDRAW_SANITIZE)
   add_compile_options(-fsanitize=${TOKENDRAW_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
   add_link_options(-fsanitize=${TOKENDRAW_SANITIZE})
   # The library is C++, so a C program needs that part of the runtime too; GCC's has no parts.
-  add_link_options($<$<LINK_LANG_AND_ID:C,Clang>:-fsanitize-link-c++-runtime>)
+  add_link_options("$<$<LINK_LANG_AND_ID:C,Clang>:-fsanitize-link-c++-runtime;-lstdc++>")
 endif()
