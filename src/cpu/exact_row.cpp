@@ -2,7 +2,6 @@
 #include "cpu/exact_row.h"
 
 #include <algorithm>
-#include <functional>
 
 #include "cpu/find_cut.h"
 #include "cpu/row_view.h"

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <functional>
 
 #include "draw/rank_key.h"
 
@@ -29,6 +28,36 @@ float midpoint(float low, float high, bool by_rank) {
   return draw::from_ordered_bits(a + (b - a) / 2) + 0.0f;
 }
 
+// The measure that is summed along the order, and how.
+struct Gauge {
+  const ChunkKernels& kernels;
+  WeightRule rule;
+  Measure measure;
+
+  const DtypeKernels& f32() const { return kernels.by_dtype[0]; }
+
+  uint64_t of_one(float x) const { return measure == Measure::kMass ? draw::weight(x, rule.max, rule.scale) : 1; }
+  // Of each of n <= kSortable logits.
+  void of_each(const float* x, int32_t n, uint64_t* out) const {
+    if (measure == Measure::kMass) {
+      kernels.weights(x, n, rule, out);
+    } else {
+      std::fill_n(out, n, uint64_t{1});
+    }
+  }
+  uint64_t of_list(const LogitList& list) const {
+    return measure == Measure::kMass ? above(list, -draw::infinity()) : static_cast<uint64_t>(list.size);
+  }
+  uint64_t above(const LogitList& list, float x) const {
+    if (measure == Measure::kMass) return f32().mass_above(list.x, list.size, rule, x, nullptr, nullptr);
+    return static_cast<uint64_t>(f32().count_above(list.x, list.size, x, nullptr));
+  }
+  // chunk_mass is written for a mass.
+  uint64_t above(const RowView& row, float x, uint64_t* chunk_mass) const {
+    return measure == Measure::kMass ? row.mass_above(rule, x, chunk_mass) : static_cast<uint64_t>(row.count_above(x));
+  }
+};
+
 // An interval around the place where a sum along the order reaches its goal, guessed from a sample.
 struct Bracket {
   float low;
@@ -37,8 +66,8 @@ struct Bracket {
   double share_above;  // estimated share of the interval's logits that lie above the bracket
 };
 
-// Where a running sum of estimates, each `value[i] * scale`, crosses `goal`: surely not before index `begin` and
-// probably before `end`, up to `errors` standard errors.
+// Where a running sum of estimates, each `value[i] * scale`, crosses `goal`: most likely not before index `begin` and
+// before `end`: `errors` standard errors to each side.
 struct Crossing {
   int32_t begin;
   int32_t end;
@@ -61,24 +90,24 @@ Crossing find_crossing(const double* value, int32_t n, double scale, double goal
   return crossing;
 }
 
-// The interval [low, high] holds logits of measure `total`, `size` of them if n is all of the sample. The estimate
-// starts from that end of the order at which its error is smaller: from the bottom for a few heavy tokens, which a
-// sample misses.
-Bracket guess_bracket(const ChunkKernels& kernels, WeightRule rule, Measure measure, float* sample, int32_t n,
-                      double sampled_from, double goal, double total, double errors, float low, float high) {
+// Guesses from n logits, taken evenly from `sampled_from`, where in [low, high] the measure reaches `goal` of `total`.
+// The estimate starts from that end of the order at which its error is smaller: from the bottom where few tokens are
+// heavy, since a sample misses those. Orders the sample.
+Bracket guess_bracket(const Gauge& gauge, float* sample, int32_t n, double sampled_from, double goal, double total,
+                      double errors, float low, float high) {
   const Bracket everything = {low, high, false, 0};
   if (n < kMinSample) return everything;
   uint64_t keys[kSortable];
   uint64_t sorted[kSortable];
   for (int32_t i = 0; i < n; ++i) keys[i] = draw::rank_key(sample[i], static_cast<uint32_t>(i));
-  kernels.sort_keys(keys, n, sorted);
+  gauge.kernels.sort_keys(keys, n, sorted);
   for (int32_t i = 0; i < n; ++i) sample[i] = draw::rank_key_logit(sorted[i]);
-  uint64_t weight[kSortable];
-  if (measure == Measure::kMass) kernels.weights(sample, n, rule, weight);
+  uint64_t value[kSortable];
+  gauge.of_each(sample, n, value);
   double from_top[kSortable];
   double from_bottom[kSortable];
   for (int32_t i = 0; i < n; ++i) {
-    from_top[i] = measure == Measure::kMass ? static_cast<double>(weight[i]) : 1.0;
+    from_top[i] = static_cast<double>(value[i]);
     from_bottom[n - 1 - i] = from_top[i];
   }
   const double scale = sampled_from / n;
@@ -99,46 +128,38 @@ Bracket guess_bracket(const ChunkKernels& kernels, WeightRule rule, Measure meas
   return bracket;
 }
 
-uint64_t measure_list_above(const ChunkKernels& kernels, WeightRule rule, Measure measure, const LogitList& list,
-                            float above) {
-  const DtypeKernels& f32 = kernels.by_dtype[0];
-  if (measure == Measure::kMass) return f32.mass_above(list.x, list.size, rule, above, nullptr, nullptr);
-  return static_cast<uint64_t>(f32.count_above(list.x, list.size, above, nullptr));
-}
-
 // Moves the logits in [low, high] to `to`, which may be the list itself.
-LogitList keep_interval(const ChunkKernels& kernels, const LogitList& list, float low, float high, LogitList to) {
-  to.size = kernels.by_dtype[0].gather(list.x, list.size, low, high, nullptr, list.id, 0, to.x, to.id);
+LogitList keep_interval(const Gauge& gauge, const LogitList& list, float low, float high, LogitList to) {
+  to.size = gauge.f32().gather(list.x, list.size, low, high, nullptr, list.id, 0, to.x, to.id);
   return to;
 }
 
 // All logits of the list are equal: they stand in their order already.
-uint64_t cut_among_equals(WeightRule rule, Measure measure, uint64_t goal, const LogitList& list) {
-  const uint64_t each = measure == Measure::kMass ? draw::weight(list.x[0], rule.max, rule.scale) : 1;
-  return draw::rank_key(list.x[0], static_cast<uint32_t>(list.id[(goal - 1) / each]));
+uint64_t cut_among_equals(const Gauge& gauge, uint64_t goal, const LogitList& list) {
+  const uint64_t place = (goal - 1) / gauge.of_one(list.x[0]);
+  return draw::rank_key(list.x[0], static_cast<uint32_t>(list.id[place]));
 }
 
-uint64_t cut_by_sorting(const ChunkKernels& kernels, WeightRule rule, Measure measure, uint64_t goal,
-                        const LogitList& list) {
+uint64_t cut_by_sorting(const Gauge& gauge, uint64_t goal, const LogitList& list) {
   uint64_t unsorted[kSortable];
   uint64_t keys[kSortable];
   float x[kSortable];
-  uint64_t weight[kSortable];
+  uint64_t value[kSortable];
   for (int32_t i = 0; i < list.size; ++i) unsorted[i] = draw::rank_key(list.x[i], static_cast<uint32_t>(list.id[i]));
-  kernels.sort_keys(unsorted, list.size, keys);
+  gauge.kernels.sort_keys(unsorted, list.size, keys);
   for (int32_t i = 0; i < list.size; ++i) x[i] = draw::rank_key_logit(keys[i]);
-  if (measure == Measure::kMass) kernels.weights(x, list.size, rule, weight);
+  gauge.of_each(x, list.size, value);
   uint64_t running = 0;
   for (int32_t i = 0;; ++i) {
-    running += measure == Measure::kMass ? weight[i] : 1;
+    running += value[i];
     if (running >= goal) return keys[i];
   }
 }
 
 // The search in a list that holds all logits of [low, high], whose measure is `total`, and the token; `goal` counts
 // from the list's first. The list stays as it is where the memory behind it suffices to go on; *intact says whether.
-uint64_t cut_in_list(const ChunkKernels& kernels, WeightRule rule, Measure measure, uint64_t goal, uint64_t total,
-                     float low, float high, LogitList list, bool* intact) {
+uint64_t cut_in_list(const Gauge& gauge, uint64_t goal, uint64_t total, float low, float high, LogitList list,
+                     bool* intact) {
   LogitList target = list.rest();
   *intact = target.capacity >= list.size;
   if (!*intact) target = list;
@@ -151,20 +172,19 @@ uint64_t cut_in_list(const ChunkKernels& kernels, WeightRule rule, Measure measu
       const int32_t step = std::max(1, list.size / kListSample);
       const int32_t n = std::min(kListSample, list.size / step);
       for (int32_t i = 0; i < n; ++i) sample[i] = list.x[i * step + step / 2];
-      bracket = guess_bracket(kernels, rule, measure, sample, n, list.size, static_cast<double>(goal),
-                              static_cast<double>(total), kListErrors, low, high);
+      bracket = guess_bracket(gauge, sample, n, list.size, static_cast<double>(goal), static_cast<double>(total),
+                              kListErrors, low, high);
     }
     if (!bracket.guessed) {
       bracket.low = bracket.high = midpoint(low, high, by_rank);
       by_rank = !by_rank;
     }
 
-    const uint64_t above = measure_list_above(kernels, rule, measure, list, bracket.high);
+    const uint64_t above = gauge.above(list, bracket.high);
     if (above >= goal) {
       low = next_up(bracket.high);
       total = above;
-    } else if (const uint64_t upto = measure_list_above(kernels, rule, measure, list, next_down(bracket.low));
-               upto < goal) {
+    } else if (const uint64_t upto = gauge.above(list, next_down(bracket.low)); upto < goal) {
       high = next_down(bracket.low);
       goal -= upto;
       total -= upto;
@@ -175,11 +195,11 @@ uint64_t cut_in_list(const ChunkKernels& kernels, WeightRule rule, Measure measu
       total = upto - above;
     }
     const int32_t size_before = list.size;
-    list = target = keep_interval(kernels, list, low, high, target);
+    list = target = keep_interval(gauge, list, low, high, target);
     halve = list.size > size_before / 2;
   }
-  if (!(low < high)) return cut_among_equals(rule, measure, goal, keep_interval(kernels, list, low, high, target));
-  return cut_by_sorting(kernels, rule, measure, goal, list);
+  if (!(low < high)) return cut_among_equals(gauge, goal, keep_interval(gauge, list, low, high, target));
+  return cut_by_sorting(gauge, goal, list);
 }
 
 }  // namespace
@@ -229,23 +249,21 @@ uint64_t sure_weight(const uint64_t* chunk_mass, int32_t chunks, uint64_t total,
 namespace {
 
 // The token among all logits in [low, the row's largest], if it is there. *listed_measure: what they come to.
-bool cut_in_top(const RowView& row, WeightRule rule, const CutSearch& search, float low, LogitList list, Cut* cut,
+bool cut_in_top(const RowView& row, const Gauge& gauge, uint64_t goal, float low, LogitList list, Cut* cut,
                 uint64_t* listed_measure) {
-  list.size = row.gather(low, rule.max, list.x, list.id);
-  *listed_measure = search.measure == Measure::kMass
-                        ? measure_list_above(row.kernels(), rule, search.measure, list, -draw::infinity())
-                        : static_cast<uint64_t>(list.size);
-  if (*listed_measure < search.goal) return false;
+  const float top = gauge.rule.max;
+  list.size = row.gather(low, top, list.x, list.id);
+  *listed_measure = gauge.of_list(list);
+  if (*listed_measure < goal) return false;
   bool intact = false;
-  cut->key =
-      cut_in_list(row.kernels(), rule, search.measure, search.goal, *listed_measure, low, rule.max, list, &intact);
+  cut->key = cut_in_list(gauge, goal, *listed_measure, low, top, list, &intact);
   cut->listed = intact ? list.size : 0;
   return true;
 }
 
 // First guesses, where the masses of all chunks are known: the chunks with the largest maxima. Those that cannot reach
 // the goal are not looked into. A guess that fails still bounds the search.
-bool cut_in_top_chunks(const RowView& row, WeightRule rule, CutSearch* search, const LogitList& list,
+bool cut_in_top_chunks(const RowView& row, const Gauge& gauge, CutSearch* search, const LogitList& list,
                        const uint64_t* chunk_mass, Cut* cut) {
   for (const int32_t chunks : kTopChunks) {
     if (chunks > row.chunks() / 2) break;
@@ -254,40 +272,43 @@ bool cut_in_top_chunks(const RowView& row, WeightRule rule, CutSearch* search, c
     for (int32_t i = 0; i < row.chunks(); ++i) at_most += row.chunk_max()[i] >= low ? chunk_mass[i] : 0;
     if (at_most < search->goal) continue;
     uint64_t listed = 0;
-    if (cut_in_top(row, rule, *search, low, list, cut, &listed)) return true;
+    if (cut_in_top(row, gauge, search->goal, low, list, cut, &listed)) return true;
     search->high = next_down(low);
     search->above = listed;
   }
   return false;
 }
 
+// A bracket from a sample of the row; all of the search's interval once enough guesses have failed.
+Bracket next_bracket(const RowView& row, const Gauge& gauge, const CutSearch& search, int32_t attempt) {
+  if (attempt >= kRowAttempts || !(search.low < search.high)) return {search.low, search.high, false, 0};
+  float sample[kRowSample];
+  const int32_t n = row.sample(kRowSample, search.total_from, search.high, sample);
+  const double sampled_from = static_cast<double>(row.vocab()) * n / kRowSample;
+  Bracket bracket =
+      guess_bracket(gauge, sample, n, sampled_from, static_cast<double>(search.goal - search.above),
+                    static_cast<double>(search.total - search.above), kRowErrors, search.low, search.high);
+  // A pass that sums what lies above the bracket costs more than listing it where that is little.
+  if (bracket.share_above * n < kRowSample / 8) bracket.high = search.high;
+  return bracket;
+}
+
 }  // namespace
 
 Cut find_cut(const RowView& row, WeightRule rule, CutSearch search, const LogitList& list, uint64_t* chunk_mass) {
-  const ChunkKernels& kernels = row.kernels();
+  const Gauge gauge = {row.kernels(), rule, search.measure};
   Cut cut = {};
-  if (search.chunk_mass_known && cut_in_top_chunks(row, rule, &search, list, chunk_mass, &cut)) return cut;
+  if (search.chunk_mass_known && cut_in_top_chunks(row, gauge, &search, list, chunk_mass, &cut)) return cut;
   for (int32_t attempt = 0;; ++attempt) {
-    Bracket bracket = {search.low, search.high, false, 0};
-    if (attempt < kRowAttempts && search.low < search.high) {
-      float sample[kRowSample];
-      const int32_t n = row.sample(kRowSample, search.total_from, search.high, sample);
-      const double sampled_from = static_cast<double>(row.vocab()) * n / kRowSample;
-      bracket = guess_bracket(kernels, rule, search.measure, sample, n, sampled_from,
-                              static_cast<double>(search.goal - search.above),
-                              static_cast<double>(search.total - search.above), kRowErrors, search.low, search.high);
-      // A pass that sums what lies above the bracket costs more than listing it where that is little.
-      if (bracket.share_above * n < kRowSample / 8) bracket.high = search.high;
-    }
+    const Bracket bracket = next_bracket(row, gauge, search, attempt);
     uint64_t listed_measure = 0;
     if (bracket.high >= search.high) {  // little lies above the interval: list that too, for the draw
-      if (cut_in_top(row, rule, search, bracket.low, list, &cut, &listed_measure)) return cut;
+      if (cut_in_top(row, gauge, search.goal, bracket.low, list, &cut, &listed_measure)) return cut;
       search.high = next_down(bracket.low);
       search.above = listed_measure;
       continue;
     }
-    const uint64_t above = search.measure == Measure::kMass ? row.mass_above(rule, bracket.high, chunk_mass)
-                                                            : static_cast<uint64_t>(row.count_above(bracket.high));
+    const uint64_t above = gauge.above(row, bracket.high, chunk_mass);
     if (above >= search.goal) {
       search.low = search.total_from = next_up(bracket.high);
       search.total = above;
@@ -295,17 +316,14 @@ Cut find_cut(const RowView& row, WeightRule rule, CutSearch search, const LogitL
     }
     LogitList listed = list;
     listed.size = row.gather(bracket.low, bracket.high, list.x, list.id);
-    listed_measure = search.measure == Measure::kMass
-                         ? measure_list_above(kernels, rule, search.measure, listed, -draw::infinity())
-                         : static_cast<uint64_t>(listed.size);
+    listed_measure = gauge.of_list(listed);
     if (above + listed_measure < search.goal) {
       search.high = next_down(bracket.low);
       search.above = above + listed_measure;
       continue;
     }
     bool intact = false;
-    cut.key = cut_in_list(kernels, rule, search.measure, search.goal - above, listed_measure, bracket.low, bracket.high,
-                          listed, &intact);
+    cut.key = cut_in_list(gauge, search.goal - above, listed_measure, bracket.low, bracket.high, listed, &intact);
     if (intact && search.measure == Measure::kMass) cut = {cut.key, listed.size, true, above};
     return cut;
   }
