@@ -114,6 +114,8 @@ void Agreement::sample(const Path& path, const CaseBatch& batch, CaseOutput& out
   const TokendrawBatch raw = batch.batch(output);
   require_ok(tokendraw_sample_host(sampler.get(), &raw),
              fmt::format("case {}, {}", cases::case_id(batch.the_case()), tokendraw_algorithm_name(path.algorithm)));
+  // A sampler keeps the largest workspace that it needed; sixty of them would keep gigabytes.
+  if (batch.the_case().vocab > kLongestRow) samplers_.erase(path);
 }
 
 void Agreement::report(const Case& c, const Path& path, int64_t row, const std::string& what) {
