@@ -10,7 +10,7 @@
 namespace tokendraw::api {
 
 // Copies the caller's `info` from *known, as many bytes as both know, and keeps the caller's struct_size.
-// `name` is the parameter's name for messages; `smallest` the size of the struct's first version.
+// `smallest` is the size of the struct in its first version.
 template <typename Info>
 TokendrawStatus fill_info(Info* info, const Info& known, size_t smallest) {
   if (info == nullptr) return report(TOKENDRAW_INVALID_OUTPUT_POINTER, "info is NULL");

@@ -4,7 +4,6 @@
 #include <cmath>
 #include <cstdarg>
 #include <cstdio>
-#include <cstring>
 #include <initializer_list>
 
 namespace tokendraw::request {
@@ -27,20 +26,18 @@ refuse(TokendrawStatus status, const char* format, ...) {
 // The batch as this version knows it: a caller of another version may hold a shorter or longer struct.
 Refusal read_versioned(const TokendrawBatch* batch, TokendrawBatch* known) {
   if (batch == nullptr) return refuse(TOKENDRAW_INVALID_BATCH, "batch is NULL");
-  set_batch_defaults(known);
-  const size_t size = batch->struct_size;
-  if (size < offsetof(TokendrawBatch, tokens) + sizeof(batch->tokens)) {
+  // 0.1.0 is the first version. A later one that adds fields at the end will accept this size as well.
+  if (batch->struct_size < sizeof *known) {
     return refuse(TOKENDRAW_INVALID_STRUCT_SIZE,
-                  "batch->struct_size is %zu, too small for a TokendrawBatch of any version; use tokendraw_init_batch",
-                  size);
+                  "batch->struct_size is %zu, which is no TokendrawBatch of any version; use tokendraw_init_batch",
+                  batch->struct_size);
   }
-  if (size > sizeof *known) {
+  if (batch->struct_size > sizeof *known) {
     return refuse(TOKENDRAW_INVALID_STRUCT_SIZE,
                   "batch->struct_size is %zu, but this library knows only %zu bytes: it is older than the header used",
-                  size, sizeof *known);
+                  batch->struct_size, sizeof *known);
   }
-  std::memcpy(known, batch, size);
-  known->struct_size = sizeof *known;
+  *known = *batch;
   return {};
 }
 
