@@ -60,7 +60,7 @@ stage_tidy() {
 }
 
 stage_sanitize() {
-  configure_and_build sanitize -DCMAKE_C_COMPILER=clang -DCMAKE_CXX_COMPILER=clang++
+  configure_and_build sanitize
   ctest --preset sanitize --parallel "$jobs" --no-tests=error --label-exclude distribution
 }
 
