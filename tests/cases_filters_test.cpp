@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <string>
 
 #include "support/answers.h"
 #include "support/case_rows.h"
@@ -230,6 +231,26 @@ TEST(Case33, OrderedAndTwoValuedRows) {
         SCOPED_TRACE(cases::row_kind_name(kind));
         EXPECT_EQ(ask_everyone(spec).exact[0].kept, 50);
       }
+    }
+  }
+}
+
+// What an algorithm that looks at every n-th logit, or at groups of them, takes for the whole row.
+TEST(Case33, PeriodicRows) {
+  TestRandom random(34);
+  for (const int32_t vocab : {5000, 40001}) {
+    for (const int32_t period : {2, 3, 8, 61, 64, 78, 125, 156, 157, 256, 1000}) {
+      std::vector<float> logits(static_cast<size_t>(vocab));
+      const auto place = static_cast<size_t>(random.below(static_cast<uint64_t>(period)));
+      for (size_t id = 0; id < logits.size(); ++id) {
+        const bool large = id % static_cast<size_t>(period) == place;
+        logits[id] = (large ? 6.0f : 0.0f) + 0.125f * random.normal();
+      }
+      const BatchSpec spec = one_row_many_parameters(
+          logits, {filtered(1.0f, 0, 0.5f), filtered(1.0f, 0, 0.9f), filtered(1.0f, 0, 0.99f), filtered(1.0f, 50),
+                   filtered(1.0f, vocab / period + 1), filtered(1.0f, 3000, 0.9f), filtered(1.0f, 0, 1.0f, 0.002f)});
+      SCOPED_TRACE(std::to_string(vocab) + ", every " + std::to_string(period));
+      ask_every_algorithm(spec);
     }
   }
 }

@@ -48,6 +48,8 @@ TEST(Philox, RandomBitsPlaceSeedStreamOffsetAndPurpose) {
   // The third vector again: offset = words 0 and 1 of the counter, stream word 2, purpose word 3; R = out[1]:out[0].
   EXPECT_EQ(draw::random_bits(0x299f31d0a4093822u, 0x13198a2e, 0x85a308d3243f6a88u, 0x03707344), 0x94fdccebd16cfe09u);
   EXPECT_EQ(draw::random_bits(0, 0, 0, draw::kPurposeDraw), 0xe169c58d6627e8d5u);
+  EXPECT_EQ(draw::random_bits(42, 0, 0, draw::kPurposeDraw), 0x77f5493b9ceaf053u);  // those of docs/semantics.md
+  EXPECT_EQ(draw::random_bits(42, 0, 1, draw::kPurposeDraw), 0x53ba6cfdfcdb2127u);
   EXPECT_EQ(draw::kPurposeDraw, 0u);
   EXPECT_EQ(draw::kPurposeRejection, 0x100u);
   TestRandom random(1);

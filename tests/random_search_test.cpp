@@ -113,8 +113,10 @@ struct Arbitrary<SearchedBatch> {
                                                gen::set(&tokendraw::test::RowInputs::history, flag(3)),
                                                gen::set(&tokendraw::test::RowInputs::bad_ids, flag(2)));
     const auto batch = gen::build<SearchedBatch>(
-        gen::set(&SearchedBatch::vocab,
-                 gen::oneOf(gen::map(upto(99), add_one), gen::map(upto(699), add_one), gen::map(upto(4999), add_one))),
+        gen::set(&SearchedBatch::vocab, gen::weightedOneOf<int32_t>({{8, gen::map(upto(99), add_one)},
+                                                                     {8, gen::map(upto(699), add_one)},
+                                                                     {8, gen::map(upto(4999), add_one)},
+                                                                     {1, gen::map(upto(59999), add_one)}})),
         gen::set(&SearchedBatch::rows, gen::map(upto(8), add_one)), gen::set(&SearchedBatch::kind, upto(kinds)),
         gen::set(&SearchedBatch::dtype, gen::map(upto(2), [](int32_t x) { return static_cast<TokendrawDtype>(x); })),
         gen::set(&SearchedBatch::base, gen::map(upto(2), [](int32_t x) { return static_cast<TokendrawTopPBase>(x); })),

@@ -51,6 +51,27 @@ TEST(Rejection, KeepsTheSameSet) {
   }
 }
 
+// With top_p off its condition holds everywhere, also at a second pivot below the last kept token and above the next:
+// then the interval's upper part is dropped. 9 ties are kept by min_p, the steps below them are not, many rounds apart.
+TEST(Rejection, ASecondPivotBetweenTheLastKeptTokenAndTheNext) {
+  std::vector<float> logits(270, 0.0f);
+  for (size_t i = 0; i < logits.size(); ++i) logits[i] = -static_cast<float>(i / 9);
+  int64_t rounds_differ = 0;
+  for (const float min_p : {0.9f, 0.5f, 0.99f}) {
+    RowSpec row = filtered(20.0f, 0, 1.0f, min_p);
+    BatchSpec off = repeated_draws(logits, row, 2000);
+    off.top_p_base = TOKENDRAW_TOP_P_AFTER_ALL;
+    EXPECT_EQ(difference(rejection_results(off), run(kRejection, off)), "");
+    BatchSpec nearly_on = off;
+    for (RowSpec& one : nearly_on.rows) one.top_p = 0.99999994f;
+    EXPECT_EQ(difference(rejection_results(nearly_on), run(kRejection, nearly_on)), "");
+    for (size_t r = 0; r < off.rows.size(); r += 10) {
+      rounds_differ += rejection_row(off, r).rejection_rounds != rejection_row(nearly_on, r).rejection_rounds ? 1 : 0;
+    }
+  }
+  EXPECT_GT(rounds_differ, 0) << "these rows are meant to tell the two apart";
+}
+
 // Rows where a draw is rejected again and again: one kept token in a large mass of tokens just below it.
 class Adversarial : public testing::TestWithParam<float> {};
 

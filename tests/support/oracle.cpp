@@ -167,9 +167,10 @@ Prepared prepare(const BatchSpec& spec, size_t row, OracleRow& out) {
     prepared.in_base[id] = in_base;
     if (in_base) base_mass += out.weights[id];
   }
-  // top_p = 1 asks for the whole mass: as good as off, because no token without weight is ever drawn.
-  const float share = std::clamp(p.top_p, 0.0f, 1.0f);
-  prepared.need = std::max<uint64_t>(1, share_rounded_up(base_mass, share));
+  // Off, top_p lets every token pass, also one that is no token: a pivot of section 8 between two keys.
+  const bool top_p_off = p.top_p >= 1.0f;
+  const float share = std::max(p.top_p, 0.0f);
+  prepared.need = top_p_off ? ~uint64_t{0} : std::max<uint64_t>(1, share_rounded_up(base_mass, share));
   return prepared;
 }
 
