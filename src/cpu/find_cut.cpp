@@ -2,6 +2,7 @@
 #include "cpu/find_cut.h"
 
 #include <algorithm>
+#include <cassert>
 #include <cmath>
 
 #include "draw/rank_key.h"
@@ -149,11 +150,9 @@ uint64_t cut_by_sorting(const Gauge& gauge, uint64_t goal, const LogitList& list
   gauge.kernels.sort_keys(unsorted, list.size, keys);
   for (int32_t i = 0; i < list.size; ++i) x[i] = draw::rank_key_logit(keys[i]);
   gauge.of_each(x, list.size, value);
-  uint64_t running = 0;
-  for (int32_t i = 0;; ++i) {
-    running += value[i];
-    if (running >= goal) return keys[i];
-  }
+  int32_t i = 0;
+  for (uint64_t running = value[0]; running < goal && i + 1 < list.size; running += value[i]) ++i;
+  return keys[i];
 }
 
 // The search in a list that holds all logits of [low, high], whose measure is `total`, and the token; `goal` counts
@@ -299,7 +298,7 @@ Cut find_cut(const RowView& row, WeightRule rule, CutSearch search, const LogitL
   const Gauge gauge = {row.kernels(), rule, search.measure};
   Cut cut = {};
   if (search.chunk_mass_known && cut_in_top_chunks(row, gauge, &search, list, chunk_mass, &cut)) return cut;
-  for (int32_t attempt = 0;; ++attempt) {
+  for (int32_t attempt = 0; attempt <= kRowAttempts; ++attempt) {
     const Bracket bracket = next_bracket(row, gauge, search, attempt);
     uint64_t listed_measure = 0;
     if (bracket.high >= search.high) {  // little lies above the interval: list that too, for the draw
@@ -327,6 +326,8 @@ Cut find_cut(const RowView& row, WeightRule rule, CutSearch search, const LogitL
     if (intact && search.measure == Measure::kMass) cut = {cut.key, listed.size, true, above};
     return cut;
   }
+  assert(false && "the last bracket is all of the interval, which holds the token");
+  return cut;
 }
 
 }  // namespace tokendraw::cpu

@@ -8,6 +8,7 @@
 #define TOKENDRAW_CPU_SIMD_CHUNK_MAX_INL_H_
 #endif
 
+#include <algorithm>
 #include <type_traits>
 
 #include "cpu/simd/read_logits-inl.h"
@@ -16,6 +17,18 @@
 HWY_BEFORE_NAMESPACE();
 namespace tokendraw::cpu {
 namespace HWY_NAMESPACE {
+
+HWY_INLINE float largest_lane(Vf v) {
+#if HWY_TARGET == HWY_EMU128
+  // Highway's emulation starts from the lowest finite number, which -inf is below.
+  const Df df;
+  alignas(16) float lanes[hn::MaxLanes(df)];
+  hn::Store(v, df, lanes);
+  return *std::max_element(lanes, lanes + hn::MaxLanes(df));
+#else
+  return hn::GetLane(hn::MaxOfLanes(Df(), v));
+#endif
+}
 
 // The largest logit of one chunk; `check` looks at each.
 template <typename Reader>
@@ -33,7 +46,7 @@ HWY_INLINE float max_of_chunk(const typename Reader::Stored* x, typename Reader:
     check.add(a);
     check.add(b);
   }
-  return hn::GetLane(hn::MaxOfLanes(df, hn::Max(hn::Max(m0, m1), hn::Max(m2, m3))));
+  return largest_lane(hn::Max(hn::Max(m0, m1), hn::Max(m2, m3)));
 }
 
 template <typename Read>
