@@ -9,7 +9,6 @@
 #include "support/case_rows.h"
 #include "support/random_rows.h"
 #include "support/samplers.h"
-#include "support/sanitizers.h"
 
 namespace tokendraw::test {
 namespace {
@@ -70,7 +69,7 @@ TEST(Case23_Threads, SamplersOfTheirOwn) {
       const SamplerPointer sampler = make_sampler({algorithm, "", t % 3 + 1});
       const Expected& mine = expected[static_cast<size_t>(t)];
       PackedBatch packed(mine.spec);
-      for (int i = 0; i < scaled(100); ++i) wrong += sample_and_compare(sampler.get(), packed, mine.results) ? 0 : 1;
+      for (int i = 0; i < 100; ++i) wrong += sample_and_compare(sampler.get(), packed, mine.results) ? 0 : 1;
     });
     EXPECT_EQ(wrong, 0) << tokendraw_algorithm_name(algorithm);
   }
@@ -85,7 +84,7 @@ TEST(Case23_Threads, OneSamplerWithWorkspacesOfTheirOwn) {
       in_threads(kCallers, [&](int t) {
         const Expected& mine = expected[static_cast<size_t>(t)];
         PackedBatch packed(mine.spec);
-        for (int i = 0; i < scaled(100); ++i) wrong += sample_and_compare(sampler.get(), packed, mine.results) ? 0 : 1;
+        for (int i = 0; i < 100; ++i) wrong += sample_and_compare(sampler.get(), packed, mine.results) ? 0 : 1;
       });
       EXPECT_EQ(wrong, 0) << tokendraw_algorithm_name(algorithm) << ", " << sampler_threads;
     }
@@ -105,7 +104,7 @@ TEST(Case23_Threads, OneSamplerBySampleHost) {
     in_threads(kCallers, [&](int t) {
       const Expected& mine = expected[static_cast<size_t>(t)];
       PackedBatch packed(mine.spec);
-      for (int i = 0; i < scaled(100); ++i) {
+      for (int i = 0; i < 100; ++i) {
         packed.clear_outputs();
         const bool ok = tokendraw_sample_host(sampler.get(), &packed.batch) == TOKENDRAW_OK;
         wrong += ok && difference(mine.results, packed.results()).empty() ? 0 : 1;
@@ -122,7 +121,7 @@ TEST(Threads, EveryFunctionOfOneSamplerAtOnce) {
   std::atomic<int> wrong{0};
   in_threads(kCallers, [&](int t) {
     PackedBatch packed(expected.spec);
-    for (int i = 0; i < scaled(100); ++i) {
+    for (int i = 0; i < 100; ++i) {
       if (t == 0) {
         wrong += sample_and_compare(sampler.get(), packed, expected.results) ? 0 : 1;
       } else if (t == 1) {
@@ -159,7 +158,7 @@ TEST(Threads, ManySmallCallsBackToBack) {
       size_t bytes = 0;
       ASSERT_EQ(tokendraw_get_workspace_bytes(sampler.get(), &packed.batch, &bytes), TOKENDRAW_OK);
       std::vector<unsigned char> workspace(bytes);
-      for (int i = 0; i < scaled(3000); ++i) {
+      for (int i = 0; i < 3000; ++i) {
         packed.clear_outputs();
         ASSERT_EQ(tokendraw_sample(sampler.get(), &packed.batch, workspace.data(), bytes, nullptr), TOKENDRAW_OK);
         if (i % 100 == 0) {
@@ -176,7 +175,7 @@ TEST(Threads, SamplersComeAndGo) {
   std::atomic<int> wrong{0};
   in_threads(kCallers, [&](int t) {
     PackedBatch packed(expected.spec);
-    for (int i = 0; i < scaled(100); ++i) {
+    for (int i = 0; i < 100; ++i) {
       const SamplerPointer sampler = make_sampler({TOKENDRAW_ALGORITHM_AUTO, "", (t + i) % 9 + 1});
       if (i % 3 == 0) continue;  // destroyed without a call
       for (int calls = 0; calls < i % 4; ++calls) {
