@@ -33,6 +33,7 @@ const int hooks_installed = __sanitizer_install_malloc_and_free_hooks(malloc_hoo
 }  // namespace
 #else
 // In front of the C library's own functions, for this program and every library it loads; operator new calls malloc.
+#pragma GCC visibility push(default)
 extern "C" {
 void* __libc_malloc(size_t size);
 void* __libc_calloc(size_t count, size_t size);
@@ -65,6 +66,7 @@ int posix_memalign(void** pointer, size_t alignment, size_t size) {
   return *pointer == nullptr ? 12 : 0;
 }
 }
+#pragma GCC visibility pop
 #endif
 
 namespace tokendraw::test {

@@ -14,7 +14,6 @@
 namespace tokendraw::cli {
 namespace {
 
-using cases::FilterSetting;
 using cases::RowKind;
 
 constexpr auto kAfterTopK = TOKENDRAW_TOP_P_AFTER_TOP_K;

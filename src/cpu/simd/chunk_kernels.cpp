@@ -30,15 +30,15 @@ constexpr DtypeKernels dtype_kernels() {
 }
 
 const ChunkKernels* target_kernels() {
-  static const ChunkKernels kernels = {hwy::TargetName(HWY_TARGET),
-                                       static_cast<int32_t>(hn::Lanes(Df())),
-                                       {dtype_kernels<ReadF32>(), dtype_kernels<ReadF16>(), dtype_kernels<ReadBf16>()},
-                                       weights,
-                                       sort_keys,
-                                       apply_mask,
-                                       apply_bias,
-                                       finish};
-  return &kernels;
+  static const ChunkKernels kKernels = {hwy::TargetName(HWY_TARGET),
+                                        static_cast<int32_t>(hn::Lanes(Df())),
+                                        {dtype_kernels<ReadF32>(), dtype_kernels<ReadF16>(), dtype_kernels<ReadBf16>()},
+                                        weights,
+                                        sort_keys,
+                                        apply_mask,
+                                        apply_bias,
+                                        finish};
+  return &kKernels;
 }
 
 }  // namespace HWY_NAMESPACE
