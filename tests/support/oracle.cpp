@@ -306,6 +306,7 @@ std::vector<RowResult> rejection_results(const BatchSpec& spec) { return solve_a
 
 uint64_t oracle_weight(float y) {
   if (!(y >= -64.0f)) return 0;
+  if (y > 0.0f) return uint64_t{1} << 42;  // a key above the row's largest logit: as heavy as that, at the least
   const float n = std::nearbyint(y);
   const float f = ((y - n) + 6.0f) - 6.0f;
   float p = 0x1.5bfd58p-10f;
