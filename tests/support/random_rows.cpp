@@ -46,8 +46,8 @@ std::vector<float> make_wild_logits(int32_t vocab, TokendrawDtype dtype, TestRan
 }
 
 RowSpec make_row_parameters(int32_t vocab, TestRandom& random, bool allow_bad) {
-  static constexpr std::array<float, 12> kTemperatures = {0.0f, 1e-40f, 1e-5f, 1e-3f, 0.5f,      0.7f,
-                                                          1.0f, 1.5f,   4.0f,  1e30f, kInfinity, 0x1p-120f};
+  static constexpr std::array<float, 13> kTemperatures = {0.0f, -0.0f, 1e-40f, 1e-5f, 1e-3f,     0.5f,     0.7f,
+                                                          1.0f, 1.5f,  4.0f,   1e30f, kInfinity, 0x1p-120f};
   static constexpr std::array<float, 14> kTopP = {1.0f,  2.0f,  0.99999994f, 0.99f, 0.9f, 0.75f, 0.5f,
                                                   0.25f, 1e-3f, 1e-10f,      kTiny, 0.0f, -1.0f, 0.125f};
   static constexpr std::array<float, 9> kMinP = {0.0f, 0.0f, -1.0f, 1e-10f, 0.01f, 0.1f, 0.25f, 0.5f, 1.0f};
