@@ -105,7 +105,7 @@ bool begin_row(const RowInputs& inputs, const ReferenceScratch& scratch, SortedR
     result->status |= draw::kNoCandidate;
     return false;
   }
-  *row = sort_row(inputs, inputs.params.scale, scratch);
+  *row = sort_row(inputs, logprob_scale(inputs.params), scratch);  // the scale of a greedy row may be infinite
   if (!inputs.params.greedy) return true;
   result->token = static_cast<int32_t>(draw::rank_key_id(row->keys[0]));
   result->kept = 1;

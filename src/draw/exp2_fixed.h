@@ -31,7 +31,8 @@ TOKENDRAW_HD uint64_t exp2_fixed(float y) {
   return exponent >= -18 ? mantissa << (18 + exponent) : mantissa >> (-18 - exponent);
 }
 
-// The weight of effective logit x in a row whose largest is `max`, with scale c = log2(e) / T. max is not -inf.
+// The weight of effective logit x in a row whose largest is `max`, with a finite scale c = log2(e) / T. max is not -inf
+// and x is not above it.
 TOKENDRAW_HD uint64_t weight(float x, float max, float c) {
   if (max == infinity()) return x == max ? kWeightOne : 0;
   if (x == -infinity()) return 0;
