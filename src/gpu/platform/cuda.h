@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+// NVIDIA: the platform (platform.h says what each name means) in terms of the CUDA runtime.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <cstdio>
+#include <cstring>
+#include <utility>
+
+#define TOKENDRAW_KERNEL __global__
+#define TOKENDRAW_DEVICE __device__ __forceinline__
+#define TOKENDRAW_LAUNCH_BOUNDS(threads, blocks) __launch_bounds__(threads, blocks)
+#define TOKENDRAW_SHARED(Type, name)                                 \
+  __shared__ alignas(16) unsigned char name##_bytes_[sizeof(Type)]; \
+  Type& name = *reinterpret_cast<Type*>(name##_bytes_)
+
+namespace tokendraw::gpu::platform {
+
+#if defined(__CUDACC__)
+
+// ---- Device
+
+TOKENDRAW_DEVICE uint32_t thread_index() { return threadIdx.x; }
+TOKENDRAW_DEVICE uint32_t block_threads() { return blockDim.x; }
+TOKENDRAW_DEVICE uint32_t block_x() { return blockIdx.x; }
+TOKENDRAW_DEVICE uint32_t block_y() { return blockIdx.y; }
+TOKENDRAW_DEVICE uint32_t grid_x() { return gridDim.x; }
+TOKENDRAW_DEVICE uint32_t grid_y() { return gridDim.y; }
+
+TOKENDRAW_DEVICE void block_barrier() { __syncthreads(); }
+TOKENDRAW_DEVICE bool block_any(bool value) { return __syncthreads_or(value ? 1 : 0) != 0; }
+
+template <int kWave>
+TOKENDRAW_DEVICE void warp_barrier() {
+  static_assert(kWave == 32);
+  __syncwarp();
+}
+
+template <int kWave, typename T>
+TOKENDRAW_DEVICE T warp_shuffle(T value, uint32_t lane) {
+  static_assert(kWave == 32);
+  return __shfl_sync(0xffffffffu, value, static_cast<int>(lane));
+}
+template <int kWave>
+TOKENDRAW_DEVICE uint64_t warp_shuffle(uint64_t value, uint32_t lane) {
+  static_assert(kWave == 32);
+  return static_cast<uint64_t>(__shfl_sync(0xffffffffu, static_cast<unsigned long long>(value), static_cast<int>(lane)));
+}
+
+template <int kWave, typename T>
+TOKENDRAW_DEVICE T warp_shuffle_up(T value, uint32_t by) {
+  static_assert(kWave == 32);
+  return __shfl_up_sync(0xffffffffu, value, by);
+}
+template <int kWave>
+TOKENDRAW_DEVICE uint64_t warp_shuffle_up(uint64_t value, uint32_t by) {
+  static_assert(kWave == 32);
+  return static_cast<uint64_t>(__shfl_up_sync(0xffffffffu, static_cast<unsigned long long>(value), by));
+}
+
+template <int kWave, typename T>
+TOKENDRAW_DEVICE T warp_shuffle_xor(T value, uint32_t mask) {
+  static_assert(kWave == 32);
+  return __shfl_xor_sync(0xffffffffu, value, static_cast<int>(mask));
+}
+template <int kWave>
+TOKENDRAW_DEVICE uint64_t warp_shuffle_xor(uint64_t value, uint32_t mask) {
+  static_assert(kWave == 32);
+  return static_cast<uint64_t>(
+      __shfl_xor_sync(0xffffffffu, static_cast<unsigned long long>(value), static_cast<int>(mask)));
+}
+
+template <int kWave>
+TOKENDRAW_DEVICE uint64_t warp_ballot(bool value) {
+  static_assert(kWave == 32);
+  return __ballot_sync(0xffffffffu, value ? 1 : 0);
+}
+
+TOKENDRAW_DEVICE uint32_t atomic_add(uint32_t* to, uint32_t value) { return atomicAdd(to, value); }
+TOKENDRAW_DEVICE uint64_t atomic_add(uint64_t* to, uint64_t value) {
+  return atomicAdd(reinterpret_cast<unsigned long long*>(to), static_cast<unsigned long long>(value));
+}
+TOKENDRAW_DEVICE uint32_t atomic_max(uint32_t* to, uint32_t value) { return atomicMax(to, value); }
+TOKENDRAW_DEVICE uint32_t atomic_or(uint32_t* to, uint32_t value) { return atomicOr(to, value); }
+TOKENDRAW_DEVICE uint64_t atomic_min(uint64_t* to, uint64_t value) {
+  return atomicMin(reinterpret_cast<unsigned long long*>(to), static_cast<unsigned long long>(value));
+}
+TOKENDRAW_DEVICE uint64_t atomic_exchange_if(uint64_t* to, uint64_t expected, uint64_t desired) {
+  return atomicCAS(reinterpret_cast<unsigned long long*>(to), static_cast<unsigned long long>(expected),
+                   static_cast<unsigned long long>(desired));
+}
+TOKENDRAW_DEVICE void fence_device() { __threadfence(); }
+
+template <typename T>
+TOKENDRAW_DEVICE T load_shared_result(const T* from) {
+  return __ldcg(from);
+}
+TOKENDRAW_DEVICE uint64_t load_shared_result(const uint64_t* from) {
+  return __ldcg(reinterpret_cast<const unsigned long long*>(from));
+}
+
+TOKENDRAW_DEVICE Words16 load_words(const void* from) {
+  const uint4 words = __ldg(static_cast<const uint4*>(from));
+  return {{words.x, words.y, words.z, words.w}};
+}
+template <typename T>
+TOKENDRAW_DEVICE T load_value(const T* from) {
+  return __ldg(from);
+}
+
+TOKENDRAW_DEVICE float max_number(float a, float b) { return fmaxf(a, b); }
+TOKENDRAW_DEVICE int count_bits(uint64_t bits) { return __popcll(bits); }
+TOKENDRAW_DEVICE int first_bit(uint64_t bits) { return __ffsll(static_cast<long long>(bits)) - 1; }
+TOKENDRAW_DEVICE int leading_zeros(uint32_t bits) { return __clz(static_cast<int>(bits)); }
+
+#endif  // __CUDACC__
+
+// ---- Host
+
+struct Error {
+  int code = 0;
+  explicit operator bool() const { return code != 0; }
+  const char* text() const { return cudaGetErrorString(static_cast<cudaError_t>(code)); }
+};
+inline Error error_of(cudaError_t code) { return {static_cast<int>(code)}; }
+
+using Stream = cudaStream_t;
+
+inline const char* name() { return "cuda"; }
+
+inline Error count_devices(int* count) {
+  *count = 0;
+  const cudaError_t code = cudaGetDeviceCount(count);
+  if (code != cudaSuccess) (void)cudaGetLastError();  // so that no later call reports it
+  return error_of(code);
+}
+
+inline Error read_device(int device, DeviceProperties* properties) {
+  cudaDeviceProp known;
+  const cudaError_t code = cudaGetDeviceProperties(&known, device);
+  if (code != cudaSuccess) return error_of(code);
+  *properties = {};
+  std::snprintf(properties->name, sizeof properties->name, "%s", known.name);
+  std::snprintf(properties->target, sizeof properties->target, "sm_%d%d", known.major, known.minor);
+  properties->multiprocessors = known.multiProcessorCount;
+  properties->wave_width = known.warpSize;
+  properties->shared_bytes_per_block = static_cast<int32_t>(known.sharedMemPerBlock);
+  properties->memory_bytes = known.totalGlobalMem;
+  return {};
+}
+
+inline Error current_device(int* device) { return error_of(cudaGetDevice(device)); }
+inline Error use_device(int device) { return error_of(cudaSetDevice(device)); }
+
+inline Error allocate(void** memory, size_t bytes) { return error_of(cudaMalloc(memory, bytes)); }
+inline Error release(void* memory) { return error_of(cudaFree(memory)); }
+inline Error allocate_pinned(void** memory, size_t bytes) { return error_of(cudaMallocHost(memory, bytes)); }
+inline Error release_pinned(void* memory) { return error_of(cudaFreeHost(memory)); }
+
+inline Error create_stream(Stream* stream) {
+  return error_of(cudaStreamCreateWithFlags(stream, cudaStreamNonBlocking));
+}
+inline Error destroy_stream(Stream stream) { return error_of(cudaStreamDestroy(stream)); }
+inline Error synchronize(Stream stream) { return error_of(cudaStreamSynchronize(stream)); }
+
+inline Error copy_async(void* to, const void* from, size_t bytes, CopyKind kind, Stream stream) {
+  const cudaMemcpyKind known = kind == CopyKind::kHostToDevice   ? cudaMemcpyHostToDevice
+                               : kind == CopyKind::kDeviceToHost ? cudaMemcpyDeviceToHost
+                                                                 : cudaMemcpyDeviceToDevice;
+  return error_of(cudaMemcpyAsync(to, from, bytes, known, stream));
+}
+inline Error fill_async(void* to, int byte, size_t bytes, Stream stream) {
+  return error_of(cudaMemsetAsync(to, byte, bytes, stream));
+}
+
+inline Error is_capturing(Stream stream, bool* capturing) {
+  cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
+  const cudaError_t code = cudaStreamIsCapturing(stream, &status);
+  *capturing = status != cudaStreamCaptureStatusNone;
+  return error_of(code);
+}
+
+template <typename... Parameters>
+Error launch(void (*kernel)(Parameters...), Grid grid, uint32_t threads, Stream stream, Parameters... arguments) {
+  void* pointers[] = {static_cast<void*>(&arguments)...};
+  const cudaError_t code = cudaLaunchKernel(reinterpret_cast<const void*>(kernel), dim3(grid.x, grid.y), dim3(threads),
+                                            pointers, 0, stream);
+  if (code != cudaSuccess) (void)cudaGetLastError();
+  return error_of(code);
+}
+
+}  // namespace tokendraw::gpu::platform

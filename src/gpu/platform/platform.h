@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+// The only place that knows a GPU vendor. Kernels and host code name what stands here and nothing of a vendor's API.
+//
+// Each platform header (cuda.h, hip.h, and the emulator's under tests/simt) defines the same things:
+//
+// Macros
+//   TOKENDRAW_KERNEL                    before a kernel, a function template or function that returns void
+//   TOKENDRAW_DEVICE                    before a function that only device code calls
+//   TOKENDRAW_LAUNCH_BOUNDS(t, b)       at most t threads a block, at least b blocks resident on a multiprocessor
+//   TOKENDRAW_SHARED(Type, name)        in a kernel: a reference `name` to one Type in the block's shared memory, whose
+//                                       content is undefined at first; Type is trivial
+//
+// Device functions, in tokendraw::gpu::platform. "Warp" is a warp or wave of kWave lanes, a template argument: 32 or 64.
+// Blocks are one-dimensional and hold a multiple of kWave threads; grids have two dimensions.
+//   uint32_t thread_index(), block_threads(), block_x(), block_y(), grid_x(), grid_y()
+//   void     block_barrier()            all threads of the block; orders memory among them
+//   bool     block_any(bool)            a barrier that returns whether any thread's value was true
+//   void     warp_barrier<kWave>()      all lanes of the warp; orders memory among them
+//   T        warp_shuffle<kWave>(T, lane), warp_shuffle_up<kWave>(T, by), warp_shuffle_xor<kWave>(T, mask)
+//                                       T: int32_t, uint32_t, float, uint64_t. All lanes of the warp call. shuffle_up
+//                                       returns a lane's own value where lane < by.
+//   uint64_t warp_ballot<kWave>(bool)   all lanes of the warp call; bit l is lane l's value
+//   T        atomic_add(T*, T)          uint32_t, uint64_t, shared or global memory; returns the old value
+//   T        atomic_max(T*, T), atomic_or(T*, T)   uint32_t, returns the old value
+//   T        atomic_min(T*, T)          uint64_t, global memory, returns the old value
+//   uint64_t atomic_exchange_if(uint64_t*, uint64_t expected, uint64_t desired)   compare and swap; the old value
+//   void     fence_device()             what this thread wrote before is visible on the device before what it writes after
+//   T        load_shared_result(const T*)   a read of memory that other blocks wrote before a fence: never from a cache
+//                                       of this multiprocessor. T: 4 or 8 bytes
+//   Words16  load_words(const void*)    16 bytes at a 16-byte boundary of memory that no one writes during the kernel
+//   T        load_value(const T*)       the same for one value of 2, 4 or 8 bytes
+//   float    max_number(float, float)   the larger; the other one if one is NaN
+//   int      count_bits(uint64_t), first_bit(uint64_t) (>= 1 bit set), leading_zeros(uint32_t) (32 for 0)
+//
+// Host functions, in tokendraw::gpu::platform. An Error converts to bool: true is a failure.
+//   struct Error { int code; const char* text() const; explicit operator bool() const; };
+//   using Stream                        the vendor's stream handle, a pointer type
+//   const char* name()                  "cuda", "hip"
+//   Error count_devices(int* count)     a missing driver or device is a failure, not a crash
+//   Error read_device(int device, DeviceProperties*)
+//   Error current_device(int*), use_device(int)      of the calling thread
+//   Error allocate(void**, size_t), release(void*)   device memory
+//   Error allocate_pinned(void**, size_t), release_pinned(void*)
+//   Error create_stream(Stream*), destroy_stream(Stream), synchronize(Stream)
+//   Error copy_async(void* to, const void* from, size_t, CopyKind, Stream)
+//   Error fill_async(void* to, int byte, size_t, Stream)
+//   Error is_capturing(Stream, bool*)
+//   Error launch(kernel, Grid, uint32_t threads, Stream, arguments...)   also reports what an earlier launch left behind
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace tokendraw::gpu::platform {
+
+struct Words16 {
+  uint32_t word[4];
+};
+
+struct Grid {
+  uint32_t x;
+  uint32_t y;
+};
+
+enum class CopyKind { kHostToDevice, kDeviceToHost, kDeviceToDevice };
+
+struct DeviceProperties {
+  char name[128];
+  char target[32];  // "sm_90", "gfx1100"
+  int32_t multiprocessors;
+  int32_t wave_width;
+  int32_t shared_bytes_per_block;
+  uint64_t memory_bytes;
+};
+
+}  // namespace tokendraw::gpu::platform
+
+#if defined(TOKENDRAW_PLATFORM_SIMT)
+#include "simt/platform.h"
+#elif defined(__HIPCC__) || defined(__HIP__)
+#include "gpu/platform/hip.h"
+#else
+#include "gpu/platform/cuda.h"
+#endif
