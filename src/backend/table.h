@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a GPU backend, a shared object of its own, gives to the library that loads it: one function,
-// tokendraw_backend_table, and the table it returns. Library and backend are built from the same sources and refuse each
-// other otherwise (abi, version, sizes), so requests and plans pass through as they are.
+// tokendraw_backend_table, and the table it returns. Library and backend are built from the same sources and refuse
+// each other otherwise (abi, version, sizes), so requests and plans pass through as they are.
 #pragma once
 
 #include <cstddef>
@@ -52,7 +52,8 @@ struct Table {
   // Enqueues the kernels of a batch on the stream and returns. Allocates and synchronises nothing and reads no device
   // memory. plan was made by plan::make_plan with this device's facts; workspace holds plan::gpu_workspace_bytes(plan)
   // bytes of device memory at any alignment.
-  Failure (*run)(Device* device, const plan::Plan* plan, const request::Request* request, void* workspace, void* stream);
+  Failure (*run)(Device* device, const plan::Plan* plan, const request::Request* request, void* workspace,
+                 void* stream);
 
   // Device memory and transfers, for the calls that move data between host and device.
   Failure (*allocate)(Device* device, size_t bytes, void** memory);

@@ -57,6 +57,15 @@ TOKENDRAW_HD float bits_float(uint32_t bits) {
 #endif
 }
 
+// Not part of what the contract fixes bit for bit: log-probabilities only.
+TOKENDRAW_HD double natural_log(double x) {
+#if TOKENDRAW_DEVICE_CODE
+  return log(x);
+#else
+  return std::log(x);
+#endif
+}
+
 TOKENDRAW_HD float infinity() { return bits_float(0x7f800000u); }
 TOKENDRAW_HD bool is_nan(float x) { return x != x; }
 TOKENDRAW_HD bool is_finite(float x) { return (float_bits(x) & 0x7f800000u) != 0x7f800000u; }

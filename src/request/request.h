@@ -21,7 +21,7 @@ enum class Memory : int32_t { kHost = 0, kDevice = 1 };
 enum class RandomSource : int32_t { kSeed, kU64, kF32 };
 enum class StreamSource : int32_t { kRow, kValue };
 
-inline int64_t dtype_bytes(Dtype dtype) { return dtype == Dtype::kF32 ? 4 : 2; }
+TOKENDRAW_HD int64_t dtype_bytes(Dtype dtype) { return dtype == Dtype::kF32 ? 4 : 2; }
 
 // A parameter given once for all rows, or once per row.
 template <typename T>
@@ -82,7 +82,7 @@ struct Request {
   uint64_t* kept_mass;
   float* logprob;
 
-  bool has_lists() const { return bias_list.offsets != nullptr || history.offsets != nullptr; }
+  TOKENDRAW_HD bool has_lists() const { return bias_list.offsets != nullptr || history.offsets != nullptr; }
 };
 
 // Why a batch was refused.

@@ -11,7 +11,7 @@
 #define TOKENDRAW_KERNEL __global__
 #define TOKENDRAW_DEVICE __device__ __forceinline__
 #define TOKENDRAW_LAUNCH_BOUNDS(threads, blocks) __launch_bounds__(threads, blocks)
-#define TOKENDRAW_SHARED(Type, name)                                 \
+#define TOKENDRAW_SHARED(Type, name)                                \
   __shared__ alignas(16) unsigned char name##_bytes_[sizeof(Type)]; \
   Type& name = *reinterpret_cast<Type*>(name##_bytes_)
 
@@ -45,7 +45,8 @@ TOKENDRAW_DEVICE T warp_shuffle(T value, uint32_t lane) {
 template <int kWave>
 TOKENDRAW_DEVICE uint64_t warp_shuffle(uint64_t value, uint32_t lane) {
   static_assert(kWave == 32);
-  return static_cast<uint64_t>(__shfl_sync(0xffffffffu, static_cast<unsigned long long>(value), static_cast<int>(lane)));
+  return static_cast<uint64_t>(
+      __shfl_sync(0xffffffffu, static_cast<unsigned long long>(value), static_cast<int>(lane)));
 }
 
 template <int kWave, typename T>
@@ -184,8 +185,8 @@ inline Error is_capturing(Stream stream, bool* capturing) {
 template <typename... Parameters>
 Error launch(void (*kernel)(Parameters...), Grid grid, uint32_t threads, Stream stream, Parameters... arguments) {
   void* pointers[] = {static_cast<void*>(&arguments)...};
-  const cudaError_t code = cudaLaunchKernel(reinterpret_cast<const void*>(kernel), dim3(grid.x, grid.y), dim3(threads),
-                                            pointers, 0, stream);
+  const cudaError_t code =
+      cudaLaunchKernel(reinterpret_cast<const void*>(kernel), dim3(grid.x, grid.y), dim3(threads), pointers, 0, stream);
   if (code != cudaSuccess) (void)cudaGetLastError();
   return error_of(code);
 }

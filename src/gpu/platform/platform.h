@@ -10,8 +10,8 @@
 //   TOKENDRAW_SHARED(Type, name)        in a kernel: a reference `name` to one Type in the block's shared memory, whose
 //                                       content is undefined at first; Type is trivial
 //
-// Device functions, in tokendraw::gpu::platform. "Warp" is a warp or wave of kWave lanes, a template argument: 32 or 64.
-// Blocks are one-dimensional and hold a multiple of kWave threads; grids have two dimensions.
+// Device functions, in tokendraw::gpu::platform. "Warp" is a warp or wave of kWave lanes, a template argument: 32
+// or 64. Blocks are one-dimensional and hold a multiple of kWave threads; grids have two dimensions.
 //   uint32_t thread_index(), block_threads(), block_x(), block_y(), grid_x(), grid_y()
 //   void     block_barrier()            all threads of the block; orders memory among them
 //   bool     block_any(bool)            a barrier that returns whether any thread's value was true
@@ -24,8 +24,9 @@
 //   T        atomic_max(T*, T), atomic_or(T*, T)   uint32_t, returns the old value
 //   T        atomic_min(T*, T)          uint64_t, global memory, returns the old value
 //   uint64_t atomic_exchange_if(uint64_t*, uint64_t expected, uint64_t desired)   compare and swap; the old value
-//   void     fence_device()             what this thread wrote before is visible on the device before what it writes after
-//   T        load_shared_result(const T*)   a read of memory that other blocks wrote before a fence: never from a cache
+//   void     fence_device()             what this thread wrote before is visible on the device before what it writes
+//   after T        load_shared_result(const T*)   a read of memory that other blocks wrote before a fence: never from a
+//   cache
 //                                       of this multiprocessor. T: 4 or 8 bytes
 //   Words16  load_words(const void*)    16 bytes at a 16-byte boundary of memory that no one writes during the kernel
 //   T        load_value(const T*)       the same for one value of 2, 4 or 8 bytes
@@ -45,7 +46,8 @@
 //   Error copy_async(void* to, const void* from, size_t, CopyKind, Stream)
 //   Error fill_async(void* to, int byte, size_t, Stream)
 //   Error is_capturing(Stream, bool*)
-//   Error launch(kernel, Grid, uint32_t threads, Stream, arguments...)   also reports what an earlier launch left behind
+//   Error launch(kernel, Grid, uint32_t threads, Stream, arguments...)   also reports what an earlier launch left
+//   behind
 #pragma once
 
 #include <cstddef>
