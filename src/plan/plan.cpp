@@ -77,7 +77,8 @@ bool operator==(const Plan& a, const Plan& b) {
   return a.backend == b.backend && a.algorithm == b.algorithm && a.algorithm_forced == b.algorithm_forced &&
          std::strcmp(a.target, b.target) == 0 && a.threads == b.threads && a.chunk == b.chunk && a.chunks == b.chunks &&
          a.candidate_top_k == b.candidate_top_k && s.vocab == t.vocab && s.rows == t.rows && s.dtype == t.dtype &&
-         s.edited == t.edited && s.has_lists == t.has_lists && s.wants_logprob == t.wants_logprob;
+         s.edited == t.edited && s.has_lists == t.has_lists && s.bias_entries == t.bias_entries &&
+         s.history_entries == t.history_entries && s.wants_logprob == t.wants_logprob && a.gpu == b.gpu;
 }
 
 Shape shape_of(const request::Request& request) {
@@ -86,6 +87,8 @@ Shape shape_of(const request::Request& request) {
   shape.rows = request.rows;
   shape.dtype = request.dtype;
   shape.has_lists = request.has_lists();
+  shape.bias_entries = request.bias_list.offsets != nullptr ? request.bias_list.entries : 0;
+  shape.history_entries = request.history.offsets != nullptr ? request.history.entries : 0;
   shape.edited = shape.has_lists || request.mask != nullptr || request.bias != nullptr;
   shape.wants_logprob = request.logprob != nullptr;
   return shape;
@@ -97,10 +100,16 @@ Plan make_plan(const Shape& shape, const Choices& choices, const DeviceFacts& fa
   plan.algorithm = chosen(choices.algorithm);
   plan.algorithm_forced = choices.algorithm != TOKENDRAW_ALGORITHM_AUTO;
   plan.target = facts.target;
-  const int64_t rows = shape.rows > 1 ? shape.rows : 1;
-  plan.threads = choices.threads < rows ? choices.threads : static_cast<int32_t>(rows);
-  plan.chunk = kCpuChunk;
-  plan.chunks = (shape.vocab + kCpuChunk - 1) / kCpuChunk;
+  if (facts.backend == Backend::kCpu) {
+    const int64_t rows = shape.rows > 1 ? shape.rows : 1;
+    plan.threads = choices.threads < rows ? choices.threads : static_cast<int32_t>(rows);
+    plan.chunk = kCpuChunk;
+    plan.chunks = (shape.vocab + kCpuChunk - 1) / kCpuChunk;
+  } else {
+    plan.gpu = make_gpu_plan(shape, facts);
+    plan.chunk = plan.gpu.line * plan.gpu.group_lines;
+    plan.chunks = plan.gpu.groups;
+  }
   // The k-th largest of the group maxima bounds the k-th largest logit; it is a good bound while k is well below their
   // number, and no bound at all above it.
   plan.candidate_top_k = plan.chunks / 2;
@@ -109,17 +118,24 @@ Plan make_plan(const Shape& shape, const Choices& choices, const DeviceFacts& fa
 }
 
 size_t describe(const Plan& plan, char* text, size_t capacity) {
-  const int length = std::snprintf(
-      text, capacity,
-      "backend: %s\ntarget: %s\nalgorithm: %s\nreason: %s\nthreads: %d\ndtype: %s\nvocab: %d\nrows: %lld\n"
-      "chunk: %d logits, %d a row\ncandidate_top_k: %d\nlogits: %s\nlogprob: %s\n",
-      backend_name(plan.backend), plan.target, algorithm_name(plan.algorithm), reason(plan), plan.threads,
-      dtype_name(plan.shape.dtype), plan.shape.vocab, static_cast<long long>(plan.shape.rows), plan.chunk, plan.chunks,
-      plan.candidate_top_k,
-      plan.shape.has_lists ? "edited chunk by chunk (mask, bias, lists)"
-      : plan.shape.edited  ? "edited chunk by chunk (mask, bias)"
-                           : "read as they are",
-      plan.shape.wants_logprob ? "wanted: every weight is summed" : "not wanted");
+  char where[160];
+  if (plan.backend == Backend::kCpu) {
+    std::snprintf(where, sizeof where, "threads: %d", plan.threads);
+  } else {
+    std::snprintf(where, sizeof where, "blocks: %d a row, %d threads each\nlaunches: %d\nworkspace: %zu bytes",
+                  plan.gpu.splits, kGpuBlockThreads, plan.gpu.launches, gpu_workspace_bytes(plan));
+  }
+  const int length =
+      std::snprintf(text, capacity,
+                    "backend: %s\ntarget: %s\nalgorithm: %s\nreason: %s\n%s\ndtype: %s\nvocab: %d\nrows: %lld\n"
+                    "chunk: %d logits, %d a row\ncandidate_top_k: %d\nlogits: %s\nlogprob: %s\n",
+                    backend_name(plan.backend), plan.target, algorithm_name(plan.algorithm), reason(plan), where,
+                    dtype_name(plan.shape.dtype), plan.shape.vocab, static_cast<long long>(plan.shape.rows), plan.chunk,
+                    plan.chunks, plan.candidate_top_k,
+                    plan.shape.has_lists ? "edited while they are read (mask, bias, lists)"
+                    : plan.shape.edited  ? "edited while they are read (mask, bias)"
+                                         : "read as they are",
+                    plan.shape.wants_logprob ? "wanted: every weight is summed" : "not wanted");
   return length < 0 ? 0 : static_cast<size_t>(length) + 1;
 }
 

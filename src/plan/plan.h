@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "plan/gpu_plan.h"
 #include "request/request.h"
 
 namespace tokendraw::plan {
@@ -17,6 +18,7 @@ struct DeviceFacts {
   Backend backend;
   const char* target;  // SIMD target or architecture, static storage
   int32_t compute_units;
+  int32_t wave_width;  // lanes in a warp of a GPU; 0 for a CPU
 };
 
 struct Choices {
@@ -31,6 +33,8 @@ struct Shape {
   request::Dtype dtype;
   bool edited;     // mask, bias or penalties: logits pass through a small buffer
   bool has_lists;  // sparse bias or history
+  int64_t bias_entries;
+  int64_t history_entries;
   bool wants_logprob;
 };
 
@@ -43,6 +47,7 @@ struct Plan {
   int32_t chunk;            // logits per group maximum
   int32_t chunks;           // in a row
   int32_t candidate_top_k;  // the largest top_k that `candidates` serves by group maxima; beyond it, `refine`
+  GpuPlan gpu;              // zeros for the CPU
   Shape shape;
 
   friend bool operator==(const Plan& a, const Plan& b);

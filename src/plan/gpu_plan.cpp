@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "plan/gpu_plan.h"
+
+#include "plan/plan.h"
+
+namespace tokendraw::plan {
+namespace {
+
+constexpr int32_t kVectorBytes = 16;
+
+int32_t divide_up(int32_t a, int32_t b) { return (a + b - 1) / b; }
+
+// The first line begins at a 16-byte boundary, so up to a vector less one of it may lie before the row.
+int32_t lines_of_row(int32_t vocab, int32_t vector, int32_t line) { return divide_up(vocab + vector - 1, line); }
+
+size_t align_up(size_t bytes) { return (bytes + 15) / 16 * 16; }
+
+// Tables for one row at most.
+int64_t list_slots(const Shape& shape) { return 2 * (shape.bias_entries + shape.history_entries); }
+
+}  // namespace
+
+GpuPlan make_gpu_plan(const Shape& shape, const DeviceFacts& facts) {
+  GpuPlan gpu = {};
+  const int32_t vector = kVectorBytes / static_cast<int32_t>(request::dtype_bytes(shape.dtype));
+  gpu.wave_width = facts.wave_width;
+  gpu.line = vector * facts.wave_width;
+  const int32_t lines = lines_of_row(shape.vocab, vector, gpu.line);
+  gpu.group_lines = 1;
+  while (divide_up(lines, gpu.group_lines) > kGpuMaxGroups) gpu.group_lines *= 2;
+  gpu.groups = divide_up(lines, gpu.group_lines);
+
+  // Few rows leave multiprocessors idle: share each among blocks until there are two blocks for every one, as long as a
+  // block's warps have two lines each to read.
+  const int32_t warps = kGpuBlockThreads / facts.wave_width;
+  const int64_t rows = shape.rows > 1 ? shape.rows : 1;
+  int64_t splits = 1;
+  if (rows <= kGpuMaxSplitRows && rows < facts.compute_units) splits = 2 * int64_t{facts.compute_units} / rows;
+  const int64_t useful = divide_up(lines, 2 * warps);
+  if (splits > useful) splits = useful;
+  if (splits > kGpuMaxSplits) splits = kGpuMaxSplits;
+  gpu.splits = static_cast<int32_t>(splits > 1 ? splits : 1);
+  gpu.launches = (gpu.splits > 1 ? 3 : 1) + (shape.has_lists ? 2 : 0);
+  return gpu;
+}
+
+GpuWorkspaceLayout gpu_workspace_layout(const Plan& plan) {
+  const Shape& shape = plan.shape;
+  GpuWorkspaceLayout layout = {};
+  size_t end = 0;
+  const auto take = [&end](size_t bytes) {
+    const size_t begin = end;
+    end += align_up(bytes);
+    return begin;
+  };
+  // As if every batch small enough were split, so that a workspace for a larger batch serves a smaller one.
+  const size_t rows = static_cast<size_t>(shape.rows);
+  const size_t split_rows = rows < kGpuMaxSplitRows ? rows : static_cast<size_t>(kGpuMaxSplitRows);
+  const size_t groups = static_cast<size_t>(kGpuMaxGroups);
+  layout.group_max = take(split_rows * groups * sizeof(float));
+  layout.group_mass = take(split_rows * groups * sizeof(uint64_t));
+  layout.split_nan = take(split_rows * static_cast<size_t>(kGpuMaxSplits) * sizeof(uint32_t));
+  layout.lists = end;
+  if (shape.has_lists) {
+    const size_t words = static_cast<size_t>(divide_up(shape.vocab, 32));
+    layout.slots_taken = take(sizeof(uint64_t));
+    layout.row_slots = take(rows * 2 * sizeof(uint64_t));
+    layout.row_status = take(rows * sizeof(uint32_t));
+    layout.listed = take(rows * 2 * words * sizeof(uint32_t));
+    layout.slot_count = static_cast<size_t>(list_slots(shape));
+    layout.slots = take(layout.slot_count * sizeof(uint64_t));
+  }
+  layout.bytes = end;
+  return layout;
+}
+
+size_t gpu_workspace_bytes(const Plan& plan) {
+  return gpu_workspace_layout(plan).bytes + 15;  // it may begin at any address
+}
+
+}  // namespace tokendraw::plan

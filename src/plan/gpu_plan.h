@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+// The GPU's part of a plan: how a row is cut, over how many blocks, and what memory that takes. Pure functions.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace tokendraw::plan {
+
+struct Plan;
+struct Shape;
+struct DeviceFacts;
+
+// What every kernel is compiled for.
+inline constexpr int32_t kGpuBlockThreads = 512;
+inline constexpr int32_t kGpuMaxGroups = 512;  // group maxima of a row, in shared memory: one a thread
+
+// The largest number of rows that are split over blocks, and of blocks that share a row. They bound the workspace.
+inline constexpr int32_t kGpuMaxSplitRows = 128;
+inline constexpr int32_t kGpuMaxSplits = 64;
+
+struct GpuPlan {
+  int32_t wave_width;   // lanes in a warp
+  int32_t line;         // logits that a warp reads at once: 16 bytes a lane
+  int32_t group_lines;  // lines of one group maximum, a power of two
+  int32_t groups;       // the most that a row has, whatever its alignment
+  int32_t splits;       // blocks that share a row; 1: one block does all of it
+  int32_t launches;     // kernels and fills that one call enqueues
+
+  friend bool operator==(const GpuPlan&, const GpuPlan&) = default;
+};
+
+GpuPlan make_gpu_plan(const Shape& shape, const DeviceFacts& facts);
+
+// Bytes of device memory at any alignment. Never less for a larger vocab, rows or entries.
+size_t gpu_workspace_bytes(const Plan& plan);
+
+// Where the parts of the workspace are, in bytes from its start, which the kernels align to 16.
+struct GpuWorkspaceLayout {
+  // Of rows that are split
+  size_t group_max;   // float [rows][groups]
+  size_t group_mass;  // uint64 [rows][groups]
+  size_t split_nan;   // uint32 [rows][splits]
+  // Of lists: all of it is filled with zeros at first
+  size_t lists;
+  size_t slots_taken;  // uint64: slots given to rows so far
+  size_t row_slots;    // uint64 [rows][2]: first slot of the row's table, for bias and history; ~0: it has none
+  size_t row_status;   // uint32 [rows]
+  size_t listed;       // uint32 [rows][2][words]: bit id is set if the id is listed
+  size_t slots;        // uint64: (id + 1) << 32 | entry, 2 for each entry; 0: empty
+  size_t slot_count;
+  size_t bytes;
+};
+
+GpuWorkspaceLayout gpu_workspace_layout(const Plan& plan);
+
+}  // namespace tokendraw::plan
