@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fails on an include that goes against the direction of the layers (DESIGN.md).
 
-  api -> cpu -> plan -> request -> draw;  tools, examples, bench and tests come in through include/tokendraw only.
+  api -> cpu, backend -> plan -> request -> draw;  gpu -> backend: what a GPU backend's shared object is made of;
+  tools, examples, bench and tests come in through include/tokendraw only.
 
 Each folder has a list of the folders its files may include from; anything else with quotes is an error. System headers
 (angle brackets) are free, except in src/draw, which is compiled for devices too, and the listed few.
@@ -21,7 +22,9 @@ ALLOWED = {
     "src/request": ["draw/", "request/", "tokendraw/"],
     "src/cpu": ["draw/", "plan/", "request/", "cpu/"],
     "src/cpu/simd": ["draw/", "plan/", "request/", "cpu/", "hwy/"],
-    "src/api": ["draw/", "plan/", "request/", "cpu/", "api/", "tokendraw/"],
+    "src/backend": ["draw/", "plan/", "request/", "backend/"],
+    "src/gpu": ["draw/", "plan/", "request/", "backend/", "gpu/"],
+    "src/api": ["draw/", "plan/", "request/", "cpu/", "backend/", "api/", "tokendraw/"],
     "tools": ["tokendraw/"],
     "bench": ["tokendraw/"],
     "examples": ["tokendraw/"],

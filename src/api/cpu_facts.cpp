@@ -14,19 +14,6 @@
 
 namespace tokendraw::api {
 
-const char* why_unavailable(TokendrawBackend backend) {
-  switch (backend) {
-    case TOKENDRAW_BACKEND_AUTO:
-    case TOKENDRAW_BACKEND_CPU:
-      return nullptr;
-    case TOKENDRAW_BACKEND_CUDA:
-      return "the cuda backend is not part of this version of the library";
-    case TOKENDRAW_BACKEND_HIP:
-      return "the hip backend is not part of this version of the library";
-  }
-  return "no such backend";
-}
-
 int32_t hardware_threads() {
 #if defined(__linux__)
   cpu_set_t allowed;  // taskset and containers may leave a process fewer than the machine has

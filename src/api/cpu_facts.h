@@ -1,16 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Facts about this machine's processor and about which backends this library can use.
+// Facts about this machine's processor.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 
-#include "tokendraw/tokendraw.h"
-
 namespace tokendraw::api {
-
-// nullptr if a sampler can be created on the backend; else one sentence. backend is not AUTO.
-const char* why_unavailable(TokendrawBackend backend);
 
 // Hardware threads that this process may use, at least 1.
 int32_t hardware_threads();

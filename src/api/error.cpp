@@ -10,7 +10,7 @@
 namespace tokendraw::api {
 namespace {
 
-thread_local char last_message[320] = "";
+thread_local char last_message[640] = "";  // two failures of a backend, 240 each, fit
 
 }  // namespace
 

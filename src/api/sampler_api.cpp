@@ -2,9 +2,10 @@
 // Creating, destroying and asking samplers.
 #include <cstdio>
 #include <cstring>
-#include <new>
+#include <memory>
 
 #include "api/cpu_facts.h"
+#include "api/gpu_backend.h"
 #include "api/sampler.h"
 #include "api/versioned.h"
 
@@ -57,9 +58,6 @@ TokendrawStatus check_choices(const TokendrawSamplerOptions& o) {
   if (o.device < -1) {
     return report(TOKENDRAW_INVALID_DEVICE, "device is %d; it must be -1 (the first) or an index", o.device);
   }
-  if (o.backend <= TOKENDRAW_BACKEND_CPU && o.device > 0) {
-    return report(TOKENDRAW_INVALID_DEVICE, "device is %d; the cpu backend has device 0 only", o.device);
-  }
   if (o.cpu_target != nullptr && cpu::find_chunk_kernels(o.cpu_target) == nullptr) {
     return report(TOKENDRAW_INVALID_CPU_TARGET,
                   "cpu_target is \"%.40s\", which this library or this processor does not have", o.cpu_target);
@@ -67,20 +65,68 @@ TokendrawStatus check_choices(const TokendrawSamplerOptions& o) {
   return TOKENDRAW_OK;
 }
 
+bool runs_on_cpu_only(TokendrawAlgorithm algorithm) {
+  return algorithm == TOKENDRAW_ALGORITHM_REFERENCE || algorithm == TOKENDRAW_ALGORITHM_REJECTION;
+}
+
+// The backend asked for, whether or not it is there; for AUTO the best that is there and has the algorithm.
+TokendrawBackend choose_backend(const TokendrawSamplerOptions& options) {
+  if (options.backend != TOKENDRAW_BACKEND_AUTO) return options.backend;
+  if (runs_on_cpu_only(options.algorithm)) return TOKENDRAW_BACKEND_CPU;
+  for (const TokendrawBackend backend : {TOKENDRAW_BACKEND_CUDA, TOKENDRAW_BACKEND_HIP}) {
+    if (load_gpu_backend(backend).table != nullptr) return backend;
+  }
+  return TOKENDRAW_BACKEND_CPU;
+}
+
+std::unique_ptr<CpuPart> make_cpu_part(const TokendrawSamplerOptions& options) {
+  const int32_t hardware = hardware_threads();
+  const int32_t threads = options.threads != 0 ? options.threads : hardware < kMaxThreads ? hardware : kMaxThreads;
+  return std::make_unique<CpuPart>(threads, cpu::find_chunk_kernels(options.cpu_target));
+}
+
+// Opens the device for `sampler`, or says why this sampler cannot run there.
+backend::Failure make_gpu_part(TokendrawBackend backend, int32_t device, TokendrawSampler* sampler) {
+  const backend::Loaded& loaded = load_gpu_backend(backend);
+  backend::Failure failure;
+  if (loaded.table == nullptr) {
+    failure.status = TOKENDRAW_ERROR_BACKEND_UNAVAILABLE;
+    std::snprintf(failure.message, sizeof failure.message, "%s", loaded.reason);
+  } else if (runs_on_cpu_only(sampler->algorithm)) {
+    failure.status = TOKENDRAW_ERROR_UNSUPPORTED;
+    std::snprintf(failure.message, sizeof failure.message, "algorithm %s runs on the cpu only",
+                  tokendraw_algorithm_name(sampler->algorithm));
+  } else {
+    sampler->gpu = std::make_unique<GpuPart>(backend, loaded.table);
+    failure = sampler->gpu->device.open(device < 0 ? 0 : device);
+    if (failure) sampler->gpu.reset();
+  }
+  return failure;
+}
+
 TokendrawStatus create(const TokendrawSamplerOptions* given, TokendrawSampler** sampler) {
   TokendrawSamplerOptions options;
   TokendrawStatus status = read_options(given, &options);
   if (status == TOKENDRAW_OK) status = check_choices(options);
   if (status != TOKENDRAW_OK) return status;
-  const char* reason = why_unavailable(options.backend);
-  if (reason != nullptr && options.on_gpu_failure == TOKENDRAW_ON_GPU_FAILURE_RETURN_ERROR) {
-    return report(TOKENDRAW_ERROR_BACKEND_UNAVAILABLE, "backend: %s", reason);
+  const TokendrawBackend backend = choose_backend(options);
+  const bool on_cpu = backend == TOKENDRAW_BACKEND_CPU;
+  const int32_t device_count = on_cpu ? 1 : load_gpu_backend(backend).device_count;
+  if (device_count > 0 && options.device >= device_count) {
+    return report_no_device(backend, options.device, device_count);
   }
-  const int32_t hardware = hardware_threads();
-  const int32_t threads = options.threads != 0 ? options.threads : hardware < kMaxThreads ? hardware : kMaxThreads;
-  *sampler = new TokendrawSampler(threads, cpu::find_chunk_kernels(options.cpu_target), options.algorithm);
-  if (reason != nullptr) return report(TOKENDRAW_OK_CPU_FALLBACK, "backend: %s; the cpu serves", reason);
-  return TOKENDRAW_OK;
+  const bool cpu_stands_in = options.on_gpu_failure == TOKENDRAW_ON_GPU_FAILURE_USE_CPU;
+  auto made = std::make_unique<TokendrawSampler>();
+  made->algorithm = options.algorithm;
+  backend::Failure failure;
+  if (!on_cpu) failure = make_gpu_part(backend, options.device, made.get());
+  if (failure && !cpu_stands_in) {
+    return report(failure.status, "%s: %s", tokendraw_backend_name(backend), failure.message);
+  }
+  if (on_cpu || cpu_stands_in) made->cpu = make_cpu_part(options);
+  *sampler = made.release();
+  if (!failure) return TOKENDRAW_OK;
+  return report(TOKENDRAW_OK_CPU_FALLBACK, "%s: %s; the cpu serves", tokendraw_backend_name(backend), failure.message);
 }
 
 }  // namespace
@@ -105,11 +151,17 @@ void tokendraw_destroy_sampler(TokendrawSampler* sampler) { delete sampler; }
 TokendrawStatus tokendraw_get_sampler_info(const TokendrawSampler* sampler, TokendrawSamplerInfo* info) {
   if (sampler == nullptr) return report(TOKENDRAW_INVALID_SAMPLER, "sampler is NULL");
   TokendrawSamplerInfo known = {};
-  known.backend = TOKENDRAW_BACKEND_CPU;
-  known.device = 0;
   known.algorithm = sampler->algorithm;
-  known.threads = sampler->engine.threads();
-  std::snprintf(known.target, sizeof known.target, "%s", sampler->engine.kernels().target);
+  known.threads = sampler->cpu != nullptr ? sampler->cpu->engine.threads() : 0;
+  if (sampler->gpu != nullptr) {
+    known.backend = sampler->gpu->backend;
+    known.device = sampler->gpu->device.index();
+  } else {
+    known.backend = TOKENDRAW_BACKEND_CPU;
+  }
+  std::snprintf(known.target, sizeof known.target, "%s",
+                sampler->gpu != nullptr ? sampler->gpu->device.description().facts.target
+                                        : sampler->cpu->engine.kernels().target);
   return tokendraw::api::fill_info(info, known, sizeof known);
 }
 
