@@ -9,7 +9,8 @@ purpose=${1:-}
 # than packages counts as well.
 demo=(make=make g++=g++ cmake=cmake pkg-config=pkg-config libhwy-dev=hwy/highway.h libcli11-dev=CLI/CLI.hpp
       libfmt-dev=fmt/format.h nlohmann-json3-dev=nlohmann/json.hpp)
-test=("${demo[@]}" libgtest-dev=gtest/gtest.h librapidcheck-dev=rapidcheck.h python3=python3)
+test=("${demo[@]}" libgtest-dev=gtest/gtest.h librapidcheck-dev=rapidcheck.h python3=python3
+      libboost-context-dev=boost/context/detail/fcontext.hpp)
 # Only version 14 of clang-format lays the code out as it is kept here; Ubuntu 24.04 has it as clang-format-14 too.
 ci=("${test[@]}" clang=clang++ libclang-rt-dev=fuzzer/FuzzedDataProvider.h clang-format-14=clang-format-14
     clang-tidy-14=clang-tidy-14 ccache=ccache git=git g++-aarch64-linux-gnu=aarch64-linux-gnu-g++

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "fiber.h"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <boost/context/detail/fcontext.hpp>
+#include <new>
+
+#if SIMT_ASAN
+#include <sanitizer/asan_interface.h>
+#include <sanitizer/common_interface_defs.h>
+#endif
+
+namespace tokendraw::gpu::platform::simt {
+namespace {
+
+using boost::context::detail::jump_fcontext;
+using boost::context::detail::make_fcontext;
+using boost::context::detail::transfer_t;
+
+constexpr size_t kStackBytes = SIMT_ASAN ? 256 * 1024 : 64 * 1024;
+constexpr size_t kGuardBytes = 16 * 1024;  // a multiple of the page everywhere this runs in practice
+constexpr size_t kStride = kStackBytes + kGuardBytes;
+
+// What fibers run: the same for all of them.
+void (*fiber_entry)() = nullptr;
+
+// The other side of a switch, at the place where `self` goes on.
+void arrive(transfer_t came, [[maybe_unused]] void* fake_stack) {
+  auto* from = static_cast<Context*>(came.data);
+  from->place = came.fctx;
+#if SIMT_ASAN
+  __sanitizer_finish_switch_fiber(fake_stack, &from->stack_low, &from->stack_bytes);
+#endif
+}
+
+void begin(transfer_t came) {
+  arrive(came, nullptr);
+  fiber_entry();
+}
+
+}  // namespace
+
+StackPool::~StackPool() {
+  if (memory_ != nullptr) munmap(memory_, count_ * kStride);
+}
+
+void StackPool::reserve(size_t count) {
+  if (count <= count_) return;
+  if (memory_ != nullptr) munmap(memory_, count_ * kStride);
+  memory_ = nullptr;
+  count_ = 0;
+  void* memory = mmap(nullptr, count * kStride, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
+  if (memory == MAP_FAILED) throw std::bad_alloc();
+  memory_ = static_cast<unsigned char*>(memory);
+  count_ = count;
+  for (size_t i = 0; i < count; i++) {
+    if (mprotect(memory_ + i * kStride, kGuardBytes, PROT_NONE) != 0) throw std::bad_alloc();
+  }
+}
+
+void StackPool::prepare(Context* context, size_t index, void (*entry)()) {
+  unsigned char* low = memory_ + index * kStride + kGuardBytes;
+  // Stacks that begin at the same offset of their pages would fight for the same few sets of the cache.
+  const size_t offset = index * 320 % 8192 / 64 * 64;
+  const size_t bytes = kStackBytes - offset;
+  fiber_entry = entry;
+  context->place = make_fcontext(low + bytes, bytes, begin);
+  context->fake_stack = nullptr;
+  context->stack_low = low;
+  context->stack_bytes = bytes;
+}
+
+void StackPool::forget_frames() {
+  for (size_t i = 0; i < count_; i++) allow_memory(memory_ + i * kStride + kGuardBytes, kStackBytes);
+}
+
+void switch_context(Context* from, Context* to) {
+#if SIMT_ASAN
+  __sanitizer_start_switch_fiber(&from->fake_stack, to->stack_low, to->stack_bytes);
+#endif
+  arrive(jump_fcontext(to->place, from), from->fake_stack);
+}
+
+void leave_context(Context* from, Context* to) {
+#if SIMT_ASAN
+  __sanitizer_start_switch_fiber(nullptr, to->stack_low, to->stack_bytes);
+#endif
+  jump_fcontext(to->place, from);
+}
+
+void forbid_memory([[maybe_unused]] const void* memory, [[maybe_unused]] size_t bytes) {
+#if SIMT_ASAN
+  __asan_poison_memory_region(memory, bytes);
+#endif
+}
+
+void allow_memory([[maybe_unused]] const void* memory, [[maybe_unused]] size_t bytes) {
+#if SIMT_ASAN
+  __asan_unpoison_memory_region(memory, bytes);
+#endif
+}
+
+}  // namespace tokendraw::gpu::platform::simt

@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+// The emulator: the platform (src/gpu/platform/platform.h says what each name means) on a CPU. Included by that header
+// where TOKENDRAW_PLATFORM_SIMT is defined. control.h makes its devices fail, defer or look different.
+//
+// Every device function that lanes call together takes the caller's place in the source as its last argument by
+// default: lanes that meet must come from the same place.
+#pragma once
+
+#include <bit>
+#include <cstring>
+#include <functional>
+#include <type_traits>
+
+#include "driver.h"
+#include "machine.h"
+
+#define TOKENDRAW_KERNEL
+#define TOKENDRAW_DEVICE inline
+#define TOKENDRAW_LAUNCH_BOUNDS(threads, blocks)
+#define TOKENDRAW_GRID_CONSTANT
+#define TOKENDRAW_SHARED(Type, name)                                                   \
+  static_assert(std::is_trivially_copyable_v<Type>, "shared memory begins undefined"); \
+  static_assert(alignof(Type) <= 16, "shared memory is aligned to 16 bytes");          \
+  static char name##_key_;                                                             \
+  Type& name = *static_cast<Type*>(::tokendraw::gpu::platform::simt::static_shared(&name##_key_, sizeof(Type), #name))
+
+namespace tokendraw::gpu::platform {
+
+// ---- Device
+
+inline uint32_t thread_index() { return simt::machine.lane->thread; }
+inline uint32_t block_threads() { return simt::machine.shape.threads; }
+inline uint32_t block_x() { return simt::block_x(); }
+inline uint32_t block_y() { return simt::block_y(); }
+inline uint32_t grid_x() { return simt::machine.shape.grid_x; }
+inline uint32_t grid_y() { return simt::machine.shape.grid_y; }
+
+inline void block_barrier(simt::Site site = simt::here()) {
+  (void)simt::meet_block(simt::Meeting::kBlockBarrier, false, site);
+}
+inline bool block_any(bool value, simt::Site site = simt::here()) {
+  return simt::meet_block(simt::Meeting::kBlockAny, value, site);
+}
+
+template <int kWave>
+void warp_barrier(simt::Site site = simt::here()) {
+  (void)simt::meet_warp(simt::Meeting::kWarpBarrier, kWave, 0, site);
+}
+
+namespace simt {
+
+template <typename T>
+uint64_t to_bits(T value) {
+  static_assert(std::is_same_v<T, int32_t> || std::is_same_v<T, uint32_t> || std::is_same_v<T, float> ||
+                std::is_same_v<T, uint64_t>);
+  if constexpr (sizeof(T) == 8) {
+    return value;
+  } else {
+    return std::bit_cast<uint32_t>(value);
+  }
+}
+template <typename T>
+T from_bits(uint64_t bits) {
+  if constexpr (sizeof(T) == 8) {
+    return bits;
+  } else {
+    return std::bit_cast<T>(static_cast<uint32_t>(bits));
+  }
+}
+// A lane number beyond the warp means another lane on each vendor's hardware.
+inline void check_lane(uint32_t lane, int wave, Site site) {
+  if (lane >= static_cast<uint32_t>(wave)) fail("a shuffle names lane " + std::to_string(lane), site);
+}
+
+}  // namespace simt
+
+template <int kWave, typename T>
+T warp_shuffle(T value, uint32_t lane, simt::Site site = simt::here()) {
+  simt::check_lane(lane, kWave, site);
+  return simt::from_bits<T>(simt::meet_warp(simt::Meeting::kShuffle, kWave, simt::to_bits(value), site)[lane]);
+}
+template <int kWave, typename T>
+T warp_shuffle_up(T value, uint32_t by, simt::Site site = simt::here()) {
+  simt::check_lane(by, kWave, site);
+  const uint64_t* values = simt::meet_warp(simt::Meeting::kShuffleUp, kWave, simt::to_bits(value), site);
+  const uint32_t lane = simt::machine.lane->index;
+  return lane < by ? value : simt::from_bits<T>(values[lane - by]);
+}
+template <int kWave, typename T>
+T warp_shuffle_xor(T value, uint32_t mask, simt::Site site = simt::here()) {
+  simt::check_lane(mask, kWave, site);
+  const uint64_t* values = simt::meet_warp(simt::Meeting::kShuffleXor, kWave, simt::to_bits(value), site);
+  return simt::from_bits<T>(values[simt::machine.lane->index ^ mask]);
+}
+template <int kWave>
+uint64_t warp_ballot(bool value, simt::Site site = simt::here()) {
+  const uint64_t* values = simt::meet_warp(simt::Meeting::kBallot, kWave, value ? 1 : 0, site);
+  uint64_t bits = 0;
+  for (int lane = 0; lane < kWave; lane++) bits |= values[lane] << lane;
+  return bits;
+}
+
+namespace simt {
+
+template <typename T, typename Operation>
+T change(T* memory, Operation operation, Site site) {
+  preemption_point(site);
+  check_address(memory, sizeof(T), site);
+  const T old = *memory;
+  *memory = operation(old);
+  return old;
+}
+
+}  // namespace simt
+
+inline uint32_t atomic_add(uint32_t* to, uint32_t value, simt::Site site = simt::here()) {
+  return simt::change(
+      to, [=](uint32_t old) { return old + value; }, site);
+}
+inline uint64_t atomic_add(uint64_t* to, uint64_t value, simt::Site site = simt::here()) {
+  return simt::change(
+      to, [=](uint64_t old) { return old + value; }, site);
+}
+inline uint32_t atomic_max(uint32_t* to, uint32_t value, simt::Site site = simt::here()) {
+  return simt::change(
+      to, [=](uint32_t old) { return old < value ? value : old; }, site);
+}
+inline uint32_t atomic_or(uint32_t* to, uint32_t value, simt::Site site = simt::here()) {
+  return simt::change(
+      to, [=](uint32_t old) { return old | value; }, site);
+}
+inline uint64_t atomic_min(uint64_t* to, uint64_t value, simt::Site site = simt::here()) {
+  return simt::change(
+      to, [=](uint64_t old) { return value < old ? value : old; }, site);
+}
+inline uint64_t atomic_exchange_if(uint64_t* to, uint64_t expected, uint64_t desired, simt::Site site = simt::here()) {
+  return simt::change(
+      to, [=](uint64_t old) { return old == expected ? desired : old; }, site);
+}
+inline void fence_device(simt::Site site = simt::here()) { simt::preemption_point(site); }
+
+template <typename T>
+T load_shared_result(const T* from, simt::Site site = simt::here()) {
+  static_assert(sizeof(T) == 4 || sizeof(T) == 8);
+  simt::preemption_point(site);
+  simt::check_address(from, sizeof(T), site);
+  return *from;
+}
+inline Words16 load_words(const void* from, simt::Site site = simt::here()) {
+  simt::check_address(from, sizeof(Words16), site);
+  Words16 words;
+  std::memcpy(&words, from, sizeof words);
+  return words;
+}
+template <typename T>
+T load_value(const T* from, simt::Site site = simt::here()) {
+  static_assert(sizeof(T) == 2 || sizeof(T) == 4 || sizeof(T) == 8);
+  simt::check_address(from, sizeof(T), site);
+  return *from;
+}
+
+inline float max_number(float a, float b) { return __builtin_fmaxf(a, b); }
+inline int count_bits(uint64_t bits) { return std::popcount(bits); }
+inline int first_bit(uint64_t bits, simt::Site site = simt::here()) {
+  if (bits == 0) simt::fail("first_bit of zero", site);
+  return std::countr_zero(bits);
+}
+inline int leading_zeros(uint32_t bits) { return std::countl_zero(bits); }
+
+// ---- Host: driver.h has the functions that take no kernel
+
+template <typename... Parameters>
+Error launch(void (*kernel)(Parameters...), Grid grid, uint32_t threads, Stream stream, Parameters... arguments) {
+  return simt::launch_function({grid.x, grid.y, threads, 1, 0}, stream, [=] { kernel(arguments...); });
+}
+
+}  // namespace tokendraw::gpu::platform

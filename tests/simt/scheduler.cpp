@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "scheduler.h"
+
+#include <fmt/format.h>
+
+#include <cstring>
+#include <exception>
+#include <stdexcept>
+#include <utility>
+
+namespace tokendraw::gpu::platform::simt {
+namespace {
+
+const char* to_text(Meeting meeting) {
+  switch (meeting) {
+    case Meeting::kNone:
+      return "nothing";
+    case Meeting::kBlockBarrier:
+      return "block_barrier";
+    case Meeting::kBlockAny:
+      return "block_any";
+    case Meeting::kClusterBarrier:
+      return "cluster_barrier";
+    case Meeting::kWarpBarrier:
+      return "warp_barrier";
+    case Meeting::kShuffle:
+      return "warp_shuffle";
+    case Meeting::kShuffleUp:
+      return "warp_shuffle_up";
+    case Meeting::kShuffleXor:
+      return "warp_shuffle_xor";
+    case Meeting::kBallot:
+      return "warp_ballot";
+  }
+  return "?";
+}
+
+std::string to_text(Meeting meeting, Site site) { return fmt::format("{} at {}", to_text(meeting), to_text(site)); }
+
+bool is_same(Site a, Site b) { return a.line == b.line && (a.file == b.file || std::strcmp(a.file, b.file) == 0); }
+
+}  // namespace
+
+std::string to_text(Site site) {
+  const char* slash = std::strrchr(site.file, '/');
+  return fmt::format("{}:{}", slash == nullptr ? site.file : slash + 1, site.line);
+}
+
+void Scheduler::list(Warp* warp) {
+  warp->list_place = static_cast<uint32_t>(ready_.size());
+  ready_.push_back(warp);
+}
+
+void Scheduler::unlist(Warp* warp) {
+  ready_[warp->list_place] = ready_.back();
+  ready_[warp->list_place]->list_place = warp->list_place;
+  ready_.pop_back();
+}
+
+void Scheduler::release(Warp* warp) {
+  if (warp->runnable == 0) list(warp);
+  warp->runnable = all_lanes_;
+  warp->waiting = 0;
+}
+
+// A lane that can run, seldom of another warp than the preferred one; nullptr if there is none.
+Lane* Scheduler::pick(Warp* preferred) {
+  if (ready_.empty()) return nullptr;
+  const uint64_t drawn = draw();
+  Warp* warp = preferred;
+  if (warp == nullptr || warp->runnable == 0 || (drawn & stay_mask_) == 0) {
+    warp = ready_[((drawn >> 32) * ready_.size()) >> 32];
+  }
+  const uint32_t first = static_cast<uint32_t>(drawn >> 20) & (machine.wave - 1);
+  const uint64_t from_first = warp->runnable >> first;
+  const int lane =
+      from_first != 0 ? static_cast<int>(first) + __builtin_ctzll(from_first) : __builtin_ctzll(warp->runnable);
+  return &warp->lanes[lane];
+}
+
+// Lets a lane run that can; returns when it is this lane's turn again.
+void Scheduler::leave(Warp* preferred) {
+  Lane* self = machine.lane;
+  Lane* next = pick(preferred);
+  if (next == self) return;
+  machine.lane = next;
+  machine.switches++;
+  switch_context(&self->context, next == nullptr ? &home_ : &next->context);
+}
+
+// Nothing on the stack of this lane is ever destroyed, so no memory may hang on it.
+void Scheduler::fail(std::string&& what) {
+  Lane* self = machine.lane;
+  report_ = fmt::format("block ({}, {}), thread {}: {} [seed {}]", self->block->x, self->block->y, self->thread, what,
+                        schedule_.seed);
+  std::string().swap(what);
+  failed_ = true;
+  machine.lane = nullptr;
+  leave_context(&self->context, &home_);
+  __builtin_unreachable();
+}
+
+void Scheduler::preempt(Site site) {
+  if (machine.lane == nullptr) throw std::logic_error("a device function was called outside a kernel");
+  draw_preemption();
+  idle_steps_++;
+  if (idle_steps_ > schedule_.idle_step_limit) {
+    fail(fmt::format(
+        "no lane has ended and none has passed a barrier for {} steps: it waits at {} for what does not come",
+        schedule_.idle_step_limit, to_text(site)));
+  }
+  leave((draw() & 1) != 0 ? machine.lane->warp : nullptr);
+}
+
+// Counts the running lane in at its warp's meeting.
+void Scheduler::join_meeting(Warp* warp, Meeting meeting, Site site) {
+  if (warp->ended > 0) {
+    fail(fmt::format("divergence: it calls {} though {} lanes of its warp have ended", to_text(meeting, site),
+                     warp->ended));
+  }
+  if (warp->waiting == 0) {
+    warp->meeting = meeting;
+    warp->site = site;
+  } else if (warp->meeting != meeting || !is_same(warp->site, site)) {
+    fail(fmt::format("divergence: it calls {} while {} lanes of its warp wait in {}", to_text(meeting, site),
+                     warp->waiting, to_text(warp->meeting, warp->site)));
+  }
+  warp->waiting++;
+}
+
+void Scheduler::wait_in_warp(Warp* warp, uint32_t index) {
+  warp->runnable &= ~(uint64_t{1} << index);
+  if (warp->runnable == 0) unlist(warp);
+  leave(warp);
+}
+
+const uint64_t* Scheduler::meet_warp(Meeting meeting, uint64_t value, Site site) {
+  Lane* self = machine.lane;
+  Warp* warp = self->warp;
+  join_meeting(warp, meeting, site);
+  uint64_t* values = warp->values[warp->phase];
+  values[self->index] = value;
+  if (warp->waiting < machine.wave) {
+    wait_in_warp(warp, self->index);
+  } else {
+    warp->phase ^= 1;
+    idle_steps_ = 0;
+    release(warp);
+    leave(warp);
+  }
+  return values;
+}
+
+bool Scheduler::meet_block(Meeting meeting, bool value, Site site) {
+  Lane* self = machine.lane;
+  Warp* warp = self->warp;
+  Block* block = self->block;
+  if (block->ended > 0) {
+    fail(fmt::format("divergence: it calls {} though {} threads of its block have ended", to_text(meeting, site),
+                     block->ended));
+  }
+  join_meeting(warp, meeting, site);
+  const bool* answer = &block->answers[block->phase];
+  block->any = block->any || value;
+  if (warp->waiting < machine.wave) {
+    wait_in_warp(warp, self->index);
+    return *answer;
+  }
+  if (block->warps_waiting == 0) {
+    block->meeting = meeting;
+    block->site = site;
+  } else if (block->meeting != meeting || !is_same(block->site, site)) {
+    fail(fmt::format("divergence: it calls {} while {} warps of its block wait in {}", to_text(meeting, site),
+                     block->warps_waiting, to_text(block->meeting, block->site)));
+  }
+  block->warps_waiting++;
+  if (block->warps_waiting < block->warps.size()) {
+    wait_in_warp(warp, self->index);
+    return *answer;
+  }
+  block->answers[block->phase] = block->any;
+  block->any = false;
+  block->phase ^= 1;
+  block->warps_waiting = 0;
+  idle_steps_ = 0;
+  for (Warp& each : block->warps) release(&each);
+  leave(nullptr);
+  return *answer;
+}
+
+void Scheduler::run_lane() {
+  std::string thrown;
+  try {
+    (*kernel_)();
+  } catch (const std::exception& exception) {
+    thrown = fmt::format("the kernel threw: {}", exception.what());
+  } catch (...) {
+    thrown = "the kernel threw something";
+  }
+  if (!thrown.empty()) fail(std::move(thrown));
+  end_lane();
+}
+
+void Scheduler::end_lane() {
+  Lane* self = machine.lane;
+  Warp* warp = self->warp;
+  Block* block = self->block;
+  if (warp->waiting > 0) {
+    fail(fmt::format("divergence: it ends while {} lanes of its warp wait in {}", warp->waiting,
+                     to_text(warp->meeting, warp->site)));
+  }
+  if (block->warps_waiting > 0) {
+    fail(fmt::format("divergence: it ends while {} warps of its block wait in {}", block->warps_waiting,
+                     to_text(block->meeting, block->site)));
+  }
+  warp->ended++;
+  warp->runnable &= ~(uint64_t{1} << self->index);
+  if (warp->runnable == 0) unlist(warp);
+  idle_steps_ = 0;
+  machine.switches++;
+  if (++block->ended < machine.shape.threads) {
+    machine.lane = pick(warp);
+  } else {  // run_blocks may start another block
+    block->shared.forbid();
+    block->running = false;
+    const size_t unit = block->place / machine.shape.cluster_blocks;
+    if (--unit_blocks_left_[unit] == 0) free_units_.push_back(unit);
+    machine.lane = nullptr;
+  }
+  leave_context(&self->context, machine.lane == nullptr ? &home_ : &machine.lane->context);
+}
+
+}  // namespace tokendraw::gpu::platform::simt

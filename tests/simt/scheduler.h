@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+// Inside of the emulated multiprocessor: which lane runs, and who waits for whom.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "fiber.h"
+#include "machine.h"
+#include "shared_memory.h"
+
+namespace tokendraw::gpu::platform::simt {
+
+std::string to_text(Site site);
+
+inline constexpr uint32_t kMaxWave = 64;
+
+struct Warp {
+  uint64_t runnable = 0;  // lanes that wait for nothing, the running one included
+  uint32_t list_place = 0;
+  uint32_t waiting = 0;  // lanes
+  uint32_t ended = 0;    // lanes
+  Meeting meeting = Meeting::kNone;
+  Site site = {};
+  uint32_t phase = 0;
+  Lane* lanes = nullptr;
+  // A lane reads its answers before it comes to the next meeting, so two sets suffice.
+  uint64_t values[2][kMaxWave];
+};
+
+struct Block {
+  size_t place = 0;  // among the resident ones
+  bool running = false;
+  uint32_t x = 0;
+  uint32_t y = 0;
+  uint32_t warps_waiting = 0;
+  uint32_t ended = 0;  // lanes
+  Meeting meeting = Meeting::kNone;
+  Site site = {};
+  uint32_t phase = 0;
+  bool any = false;
+  bool answers[2] = {};
+  SharedMemory shared;
+  std::vector<Lane> lanes;
+  std::vector<Warp> warps;
+};
+
+// What is kept from one kernel to the next, and the state of the kernel that runs.
+class Scheduler {
+ public:
+  bool run(const std::function<void()>& kernel, const Schedule& schedule,
+           const std::function<Range(uintptr_t)>& find_range, std::string* report);
+
+  // For the running lane.
+  void run_lane();
+  [[noreturn]] void fail(std::string&& what);
+  const uint64_t* meet_warp(Meeting meeting, uint64_t value, Site site);
+  bool meet_block(Meeting meeting, bool value, Site site);
+  void preempt(Site site);
+  void check_address(uintptr_t address, size_t bytes, Site site);
+  void* find_shared(const void* key, size_t bytes, bool dynamic, const char* name);
+
+ private:
+  uint64_t draw() {  // xorshift64*
+    state_ ^= state_ >> 12;
+    state_ ^= state_ << 25;
+    state_ ^= state_ >> 27;
+    return state_ * 0x2545f4914f6cdd1du;
+  }
+  uint32_t draw_below(uint64_t bound) { return static_cast<uint32_t>(((draw() >> 32) * bound) >> 32); }
+  void draw_preemption() { machine.until_preemption = draw_below(2 * preemption_mean_); }
+
+  void make_room(uint32_t units);
+  void start_block(Block* block, uint32_t x, uint32_t y);
+  bool run_blocks(const std::vector<uint32_t>& order);
+  void end_lane();
+
+  void list(Warp* warp);
+  void unlist(Warp* warp);
+  void release(Warp* warp);
+  Lane* pick(Warp* preferred);
+  void leave(Warp* preferred);
+  void join_meeting(Warp* warp, Meeting meeting, Site site);
+  void wait_in_warp(Warp* warp, uint32_t index);
+
+  StackPool stacks_;
+  std::vector<std::unique_ptr<Block>> blocks_;
+  SharedLayout layout_;
+  std::vector<Warp*> ready_;  // warps with a runnable lane
+  Context home_;              // of run_blocks
+  const std::function<void()>* kernel_ = nullptr;
+  const std::function<Range(uintptr_t)>* find_range_ = nullptr;
+  std::string report_;
+  bool failed_ = false;
+  Schedule schedule_;
+  uint64_t state_ = 1;
+  uint64_t idle_steps_ = 0;  // since a lane ended or a meeting took place
+  uint32_t preemption_mean_ = 1;
+  uint64_t stay_mask_ = 0;  // another warp is chosen where a draw has none of these bits
+  uint64_t all_lanes_ = 0;
+  std::vector<size_t> free_units_;  // places for clusters; a block without one is a cluster of its own
+  std::vector<uint32_t> unit_blocks_left_;
+};
+
+}  // namespace tokendraw::gpu::platform::simt
