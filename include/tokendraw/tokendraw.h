@@ -16,6 +16,10 @@
  * bytes, so programs and libraries of different versions work together.
  * - The caller owns all memory it passes in. Nothing is kept after a call returns, except a sampler by its creator.
  * - Thread safety is stated at each function. Two samplers never share state.
+ * - A GPU backend is a shared object of its own, libtokendraw_cuda.so.0 or libtokendraw_hip.so.0, looked for once in a
+ *   process, where a GPU is first asked for: on LD_LIBRARY_PATH, beside this library, in the system's folders. Without
+ *   it, or without a driver or a device, everything works on the CPU. A call leaves the calling thread's current device
+ *   as it was.
  */
 #ifndef TOKENDRAW_TOKENDRAW_H_
 #define TOKENDRAW_TOKENDRAW_H_
@@ -152,7 +156,7 @@ TOKENDRAW_API const char* tokendraw_row_status_name(uint32_t bit);
 /* ---- Choices ---------------------------------------------------------------------------------------------------- */
 
 typedef enum TokendrawBackend TOKENDRAW_INT32_ENUM {
-  TOKENDRAW_BACKEND_AUTO = 0, /* the best that is present; the CPU always is */
+  TOKENDRAW_BACKEND_AUTO = 0, /* the first that is available and has the algorithm of CUDA, HIP and the CPU */
   TOKENDRAW_BACKEND_CPU = 1,
   TOKENDRAW_BACKEND_CUDA = 2,
   TOKENDRAW_BACKEND_HIP = 3
@@ -168,7 +172,7 @@ typedef enum TokendrawAlgorithm TOKENDRAW_INT32_ENUM {
   /* Sorts the row and follows docs/semantics.md sentence by sentence. Slow; the measure of all others. CPU only. */
   TOKENDRAW_ALGORITHM_REFERENCE = 3,
   /* Dual-pivot rejection sampling (docs/semantics.md, section 8): the same distribution, but another token for the same
-   * seed. Cannot be used with random numbers handed in. */
+   * seed. Cannot be used with random numbers handed in. CPU only. */
   TOKENDRAW_ALGORITHM_REJECTION = 4
 } TokendrawAlgorithm;
 
@@ -191,7 +195,8 @@ typedef enum TokendrawTopPBase TOKENDRAW_INT32_ENUM {
 } TokendrawTopPBase;
 
 typedef enum TokendrawOnGpuFailure TOKENDRAW_INT32_ENUM {
-  TOKENDRAW_ON_GPU_FAILURE_USE_CPU = 0,     /* answer on the CPU; the call returns TOKENDRAW_OK_CPU_FALLBACK */
+  TOKENDRAW_ON_GPU_FAILURE_USE_CPU = 0,     /* answer on the CPU, with the same tokens; the call returns
+                                             * TOKENDRAW_OK_CPU_FALLBACK and the message says why */
   TOKENDRAW_ON_GPU_FAILURE_RETURN_ERROR = 1 /* return the error */
 } TokendrawOnGpuFailure;
 
@@ -206,7 +211,7 @@ TOKENDRAW_API const char* tokendraw_top_p_base_name(TokendrawTopPBase base);
 typedef struct TokendrawBackendInfo {
   size_t struct_size;
   TokendrawBackend backend;
-  int32_t available;    /* 1 if a sampler can be created on it now, else 0 */
+  int32_t available;    /* 1 if it can be loaded and finds a device, else 0; looked up once in a process */
   int32_t device_count; /* 1 for the CPU */
   char reason[160];     /* why it is not available; "" if it is */
 } TokendrawBackendInfo;
@@ -230,7 +235,8 @@ TOKENDRAW_API int32_t tokendraw_get_backend_count(void);
 TOKENDRAW_API TokendrawStatus tokendraw_get_backend_info(int32_t index, TokendrawBackendInfo* info);
 
 /* Facts about device `device` of an available backend. `info->struct_size` must be set. Thread-safe.
- * Errors: INVALID_BACKEND, BACKEND_UNAVAILABLE, INVALID_DEVICE, INVALID_OUTPUT_POINTER, INVALID_STRUCT_SIZE. */
+ * Errors: INVALID_BACKEND, BACKEND_UNAVAILABLE, INVALID_DEVICE, INVALID_OUTPUT_POINTER, INVALID_STRUCT_SIZE, and what
+ * the driver reports, BACKEND_FAILED above all. */
 TOKENDRAW_API TokendrawStatus tokendraw_get_device_info(TokendrawBackend backend, int32_t device,
                                                         TokendrawDeviceInfo* info);
 
@@ -246,10 +252,11 @@ typedef struct TokendrawSampler TokendrawSampler;
 typedef struct TokendrawSamplerOptions {
   size_t struct_size;
   TokendrawBackend backend;             /* AUTO */
-  int32_t device;                       /* -1: the first; the CPU has only device 0 */
+  int32_t device;                       /* of the backend that serves; -1: the first; the CPU has only device 0 */
   TokendrawAlgorithm algorithm;         /* AUTO */
   int32_t threads;                      /* CPU threads that share a call's rows, the caller's included: 1 to 256;
-                                         * 0 (default): one per hardware thread */
+                                         * 0 (default): one per hardware thread. For a GPU: those of the CPU that
+                                         * stands in for it */
   TokendrawOnGpuFailure on_gpu_failure; /* USE_CPU */
   const char* cpu_target;               /* SIMD target by name, NULL (default): the best; read during creation only */
 } TokendrawSamplerOptions;
@@ -257,15 +264,24 @@ typedef struct TokendrawSamplerOptions {
 /* Sets struct_size and the defaults given above. NULL is ignored. Thread-safe. */
 TOKENDRAW_API void tokendraw_init_sampler_options(TokendrawSamplerOptions* options);
 
-/* Creates a sampler; NULL options mean the defaults. Starts threads - 1 threads, which sleep between calls.
- * With backend AUTO, or with one that is not available and on_gpu_failure USE_CPU, the CPU serves; in the latter case
- * the status is TOKENDRAW_OK_CPU_FALLBACK and the message gives the reason. On failure *sampler is NULL. Thread-safe.
+/* Creates a sampler; NULL options mean the defaults. Starts threads - 1 threads, which sleep between calls, but none
+ * for a GPU with on_gpu_failure RETURN_ERROR.
+ *
+ * A backend may be unable to serve: it is not available (BACKEND_UNAVAILABLE), its device cannot be opened, or the
+ * algorithm is one that runs on the CPU only (UNSUPPORTED). With on_gpu_failure USE_CPU the CPU then serves all calls
+ * of the sampler, the status is TOKENDRAW_OK_CPU_FALLBACK and the message gives the reason; with RETURN_ERROR the
+ * creation fails. Backend AUTO chooses the CPU without a remark where no GPU is available or the algorithm is the
+ * CPU's; a GPU that is available and cannot be opened is a failure like that of a backend asked for by name.
+ *
+ * On failure *sampler is NULL. Thread-safe.
  * Errors: INVALID_OUTPUT_POINTER, INVALID_STRUCT_SIZE, INVALID_BACKEND, INVALID_DEVICE, INVALID_ALGORITHM,
- * INVALID_THREADS, INVALID_ON_GPU_FAILURE, INVALID_CPU_TARGET, BACKEND_UNAVAILABLE, OUT_OF_MEMORY, SYSTEM. */
+ * INVALID_THREADS, INVALID_ON_GPU_FAILURE, INVALID_CPU_TARGET, BACKEND_UNAVAILABLE, BACKEND_FAILED, UNSUPPORTED,
+ * OUT_OF_MEMORY, SYSTEM. */
 TOKENDRAW_API TokendrawStatus tokendraw_create_sampler(const TokendrawSamplerOptions* options,
                                                        TokendrawSampler** sampler);
 
-/* Ends the threads and frees everything. NULL is ignored. No call on the sampler may be under way. */
+/* Ends the threads and frees everything. NULL is ignored. No call on the sampler may be under way, nor, on a GPU, work
+ * that a call enqueued; a graph that captured such work must not be launched any more. */
 TOKENDRAW_API void tokendraw_destroy_sampler(TokendrawSampler* sampler);
 
 typedef struct TokendrawSamplerInfo {
@@ -273,8 +289,8 @@ typedef struct TokendrawSamplerInfo {
   TokendrawBackend backend; /* what serves the calls: never AUTO */
   int32_t device;
   TokendrawAlgorithm algorithm; /* as asked for; the choice for a batch is in tokendraw_describe_plan */
-  int32_t threads;
-  char target[32]; /* as in TokendrawDeviceInfo */
+  int32_t threads;              /* of the CPU; 0: no CPU stands in for the GPU */
+  char target[32];              /* as in TokendrawDeviceInfo */
 } TokendrawSamplerInfo;
 
 /* What the sampler is made of. `info->struct_size` must be set. Thread-safe.
@@ -295,9 +311,11 @@ TOKENDRAW_API TokendrawStatus tokendraw_get_sampler_info(const TokendrawSampler*
  * values, which then counts alone. A scalar out of range is refused by the call with a status; a value of an array that
  * is out of range gives its row TOKENDRAW_ROW_BAD_PARAMETER and leaves the other rows alone.
  *
- * All arrays of one batch lie in one place: `logits_memory` says where the logits lie, `params_memory` where everything
- * else does, inputs and outputs. Arrays must be aligned for their element type. Inputs must not change during the call
- * and outputs must not overlap inputs or each other.
+ * `logits_memory` says where the logits lie, `params_memory` where everything else does, inputs and outputs. On the CPU
+ * both are HOST. On a GPU both are DEVICE for tokendraw_sample; for tokendraw_sample_host params_memory is HOST and
+ * logits_memory either; functions that read no array accept any there. Arrays must be aligned for their element type.
+ * Inputs must not change during the call (on a GPU: until its work on the stream is done) and outputs must not overlap
+ * inputs or each other.
  */
 typedef struct TokendrawBatch {
   size_t struct_size;
@@ -388,18 +406,40 @@ TOKENDRAW_API TokendrawStatus tokendraw_get_workspace_bytes(const TokendrawSampl
 
 /* Draws one token per row.
  * workspace: workspace_bytes bytes at any alignment, in the memory of the sampler's device, for this call alone until
- * it completes. Its content on entry does not matter. stream: for a GPU backend the caller's stream, on which the call
- * is asynchronous; ignored by the CPU backend, which has finished when it returns. Allocates nothing and prints
- * nothing. If it fails, the outputs may be partly written. Thread-safe: several threads may call with one sampler, each
- * with a workspace of its own; on a CPU sampler of more than one thread such calls wait for one another, so give each
- * thread a sampler of its own where that matters. Errors: INVALID_SAMPLER, those of the batch, INVALID_WORKSPACE,
- * INVALID_WORKSPACE_BYTES, UNSUPPORTED, BACKEND_FAILED. */
+ * it completes. Its content on entry does not matter. Allocates nothing and prints nothing. If it fails, the outputs
+ * may be partly written. Thread-safe: several threads may call with one sampler, each with a workspace of its own; on a
+ * CPU sampler of more than one thread such calls wait for one another, so give each thread a sampler of its own where
+ * that matters.
+ *
+ * stream: on a GPU the caller's stream (a cudaStream_t or hipStream_t of the sampler's device; NULL: the default
+ * stream), ignored by the CPU, which has finished on return. The call enqueues its work there and returns: it waits for
+ * nothing and reads no device memory, so it can be captured into a graph, which, launched again, reads the arrays anew.
+ * Calls on several streams may run at once, each with a workspace of its own. Host memory is not involved: what the
+ * batch's fields held may change after return. What goes wrong later, while the work runs, is reported by the vendor's
+ * next call that synchronises, not here.
+ *
+ * If the work cannot be enqueued (a launch that fails, a device that is lost or out of memory, a batch that the backend
+ * does not support), then, with on_gpu_failure USE_CPU, the call copies the arrays to the host, draws there, copies the
+ * outputs to where they belong and returns TOKENDRAW_OK_CPU_FALLBACK with the reason in the message, "cuda: ...; the
+ * cpu answered". Such a call waits for the stream, allocates host memory, and waits for other such calls of the
+ * sampler; the next call tries the GPU again. If the copies fail too it returns BACKEND_FAILED and the message has both
+ * reasons. While the stream is captured the CPU cannot answer: the error is returned, as it is with RETURN_ERROR.
+ *
+ * Errors: INVALID_SAMPLER, those of the batch, INVALID_WORKSPACE, INVALID_WORKSPACE_BYTES, UNSUPPORTED, BACKEND_FAILED,
+ * OUT_OF_MEMORY. */
 TOKENDRAW_API TokendrawStatus tokendraw_sample(TokendrawSampler* sampler, const TokendrawBatch* batch, void* workspace,
                                                size_t workspace_bytes, void* stream);
 
 /* The convenient form: everything in host memory, a workspace kept in the sampler and enlarged when a batch needs more
  * (the only allocation), finished when it returns. Thread-safe: calls on one sampler wait for one another.
- * Errors: as tokendraw_sample, and OUT_OF_MEMORY. */
+ *
+ * On a GPU the inputs are copied to device memory that the sampler keeps, likewise enlarged when a batch needs more, on
+ * a stream of the sampler's own, and the outputs are copied back. The logits may lie in device memory instead: whatever
+ * writes them must have finished. With on_gpu_failure USE_CPU, if anything of this fails, also while the work runs, the
+ * CPU answers from the caller's arrays as for tokendraw_sample; arrays in host memory are safe whatever became of the
+ * device.
+ *
+ * Errors: as tokendraw_sample, but for the workspace. */
 TOKENDRAW_API TokendrawStatus tokendraw_sample_host(TokendrawSampler* sampler, const TokendrawBatch* batch);
 
 /* Writes a text about what tokendraw_sample would run for this batch and why: "key: value" lines, zero-terminated, cut

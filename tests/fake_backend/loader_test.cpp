@@ -63,6 +63,11 @@ Answer ask(TokendrawBackend backend) {
 class Loader : public testing::Test {
  protected:
   void SetUp() override { GTEST_FLAG_SET(death_test_style, "threadsafe"); }
+  void TearDown() override { setenv("LD_LIBRARY_PATH", library_path_.c_str(), 1); }
+
+ private:
+  const char* given_ = std::getenv("LD_LIBRARY_PATH");
+  std::string library_path_ = given_ != nullptr ? given_ : "";
 };
 
 TEST_F(Loader, FindsABackendOnItsPath) {

@@ -85,16 +85,19 @@ class Sampler {
     return info;
   }
 
-  // tokendraw_sample_host: everything in host memory, the workspace kept in the sampler. Allocates only if that must
-  // grow. Errors: those of Batch::to_c and of tokendraw_sample_host.
+  // tokendraw_sample_host: everything in host memory (on a GPU the logits may lie in device memory), the workspace kept
+  // in the sampler. Allocates only if that must grow. The status of a success may be TOKENDRAW_OK_CPU_FALLBACK.
+  // Errors: those of Batch::to_c and of tokendraw_sample_host.
   Result<void> try_sample(const Batch& batch) noexcept {
     const Result<TokendrawBatch> c = batch.to_c();
     if (!c) return c.error();
     return detail::last_error(tokendraw_sample_host(sampler_, &*c));
   }
 
-  // tokendraw_sample: the caller's workspace of try_workspace_bytes() bytes, and for a GPU the caller's stream.
-  // Allocates nothing. Errors: those of Batch::to_c and of tokendraw_sample.
+  // tokendraw_sample: the caller's workspace of try_workspace_bytes() bytes. On a GPU the workspace and every span of
+  // the batch are device memory (Logits::raw, Batch::params_memory) and the call is asynchronous on the caller's
+  // stream. Allocates nothing. The status of a success may be TOKENDRAW_OK_CPU_FALLBACK. Errors: those of Batch::to_c
+  // and of tokendraw_sample.
   Result<void> try_sample(const Batch& batch, std::span<std::byte> workspace, void* stream = nullptr) noexcept {
     const Result<TokendrawBatch> c = batch.to_c();
     if (!c) return c.error();
@@ -111,7 +114,7 @@ class Sampler {
     return bytes;
   }
 
-  // One token for each of `requests`, from as many rows of host logits: logits [requests.size(), vocab], where vocab
+  // One token for each of `requests`, from as many rows of logits: logits [requests.size(), vocab], where vocab
   // is found from the length unless `logits` says it. -1 for a row without a token. Allocates.
   // Errors: those of RequestColumns::try_assign and of try_sample(Batch).
   Result<std::vector<int32_t>> try_sample(const Logits& logits, std::span<const SamplingParams> requests,
