@@ -11,20 +11,25 @@ inline constexpr uint64_t kWeightOne = uint64_t{1} << 42;  // the weight of a ro
 // At and below this y every weight is 0: P < 2^25 is shifted right by at least 25. SIMD and device code may clamp here.
 inline constexpr float kZeroWeightExponent = -43.0f;
 
-// Minimax coefficients of 2^f on [-1/2, 1/2], degree 5, constant term 1; highest power first.
-inline constexpr float kExp2Coefficients[5] = {0x1.5bfd58p-10f, 0x1.3ceaf8p-7f, 0x1.c6b69ap-5f, 0x1.ebf9bap-3f,
-                                               0x1.62e42ap-1f};
+// Minimax coefficients of 2^f on [-1/2, 1/2], degree 5, constant term 1, by power.
+struct Exp2Coefficients {
+  static constexpr float k5 = 0x1.5bfd58p-10f;
+  static constexpr float k4 = 0x1.3ceaf8p-7f;
+  static constexpr float k3 = 0x1.c6b69ap-5f;
+  static constexpr float k2 = 0x1.ebf9bap-3f;
+  static constexpr float k1 = 0x1.62e42ap-1f;
+};
 
 TOKENDRAW_HD uint64_t exp2_fixed(float y) {
   if (!(y >= -64.0f)) return 0;
   const float n = rint_even(y);
   // Rounding the fraction to a multiple of 2^-21 makes the result monotone in y.
   const float f = sub_rn(add_rn(sub_rn(y, n), 6.0f), 6.0f);
-  float p = kExp2Coefficients[0];
-  p = fma_rn(p, f, kExp2Coefficients[1]);
-  p = fma_rn(p, f, kExp2Coefficients[2]);
-  p = fma_rn(p, f, kExp2Coefficients[3]);
-  p = fma_rn(p, f, kExp2Coefficients[4]);
+  float p = Exp2Coefficients::k5;
+  p = fma_rn(p, f, Exp2Coefficients::k4);
+  p = fma_rn(p, f, Exp2Coefficients::k3);
+  p = fma_rn(p, f, Exp2Coefficients::k2);
+  p = fma_rn(p, f, Exp2Coefficients::k1);
   p = fma_rn(p, f, 1.0f);
   const uint64_t mantissa = static_cast<uint32_t>(mul_rn(p, 16777216.0f));
   const int32_t exponent = static_cast<int32_t>(n);

@@ -93,9 +93,10 @@ HWY_INLINE void split_weights(const Vf (&x)[Ways], Vf row_max, Vf scale, SplitWe
   for (int w = 0; w < Ways; ++w) out[w].shift = hn::Sub(hn::Set(du, 0x4b400000u + 14u), hn::BitCast(du, sum[w]));
   for (int w = 0; w < Ways; ++w) f[w] = hn::Add(y[w], f[w]);
   for (int w = 0; w < Ways; ++w) f[w] = hn::Sub(f[w], hn::Set(df, 6.0f));
-  for (int w = 0; w < Ways; ++w) p[w] = hn::Set(df, draw::kExp2Coefficients[0] * kUnit);
-  for (int i = 1; i < 5; ++i) {
-    const Vf coefficient = hn::Set(df, draw::kExp2Coefficients[i] * kUnit);
+  for (int w = 0; w < Ways; ++w) p[w] = hn::Set(df, draw::Exp2Coefficients::k5 * kUnit);
+  using C = draw::Exp2Coefficients;
+  for (const float scalar : {C::k4, C::k3, C::k2, C::k1}) {
+    const Vf coefficient = hn::Set(df, scalar * kUnit);
     for (int w = 0; w < Ways; ++w) p[w] = fused_multiply_add(p[w], f[w], coefficient);
   }
   for (int w = 0; w < Ways; ++w) p[w] = fused_multiply_add(p[w], f[w], hn::Set(df, kUnit));

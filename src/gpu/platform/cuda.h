@@ -6,11 +6,14 @@
 
 #include <cstdio>
 #include <cstring>
-#include <utility>
+
+#include "plan/plan.h"
 
 #define TOKENDRAW_KERNEL __global__
 #define TOKENDRAW_DEVICE __device__ __forceinline__
+#define TOKENDRAW_DEVICE_CALL __device__ __noinline__
 #define TOKENDRAW_LAUNCH_BOUNDS(threads, blocks) __launch_bounds__(threads, blocks)
+#define TOKENDRAW_GRID_CONSTANT __grid_constant__
 #define TOKENDRAW_SHARED(Type, name)                                \
   __shared__ alignas(16) unsigned char name##_bytes_[sizeof(Type)]; \
   Type& name = *reinterpret_cast<Type*>(name##_bytes_)
@@ -128,6 +131,7 @@ inline Error error_of(cudaError_t code) { return {static_cast<int>(code)}; }
 
 using Stream = cudaStream_t;
 
+inline constexpr plan::Backend kBackend = plan::Backend::kCuda;
 inline const char* name() { return "cuda"; }
 
 inline Error count_devices(int* count) {
@@ -142,7 +146,7 @@ inline Error read_device(int device, DeviceProperties* properties) {
   const cudaError_t code = cudaGetDeviceProperties(&known, device);
   if (code != cudaSuccess) return error_of(code);
   *properties = {};
-  std::snprintf(properties->name, sizeof properties->name, "%s", known.name);
+  std::snprintf(properties->name, sizeof properties->name, "%.127s", known.name);
   std::snprintf(properties->target, sizeof properties->target, "sm_%d%d", known.major, known.minor);
   properties->multiprocessors = known.multiProcessorCount;
   properties->wave_width = known.warpSize;
@@ -179,6 +183,14 @@ inline Error is_capturing(Stream stream, bool* capturing) {
   cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
   const cudaError_t code = cudaStreamIsCapturing(stream, &status);
   *capturing = status != cudaStreamCaptureStatusNone;
+  return error_of(code);
+}
+
+template <typename... Parameters>
+Error probe(void (*kernel)(Parameters...)) {
+  cudaFuncAttributes attributes;
+  const cudaError_t code = cudaFuncGetAttributes(&attributes, reinterpret_cast<const void*>(kernel));
+  if (code != cudaSuccess) (void)cudaGetLastError();
   return error_of(code);
 }
 

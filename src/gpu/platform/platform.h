@@ -6,7 +6,9 @@
 // Macros
 //   TOKENDRAW_KERNEL                    before a kernel, a function template or function that returns void
 //   TOKENDRAW_DEVICE                    before a function that only device code calls
+//   TOKENDRAW_DEVICE_CALL               the same for one that is worth a call: rare or long
 //   TOKENDRAW_LAUNCH_BOUNDS(t, b)       at most t threads a block, at least b blocks resident on a multiprocessor
+//   TOKENDRAW_GRID_CONSTANT             before the type of a kernel's argument that is only read
 //   TOKENDRAW_SHARED(Type, name)        in a kernel: a reference `name` to one Type in the block's shared memory, whose
 //                                       content is undefined at first; Type is trivial
 //
@@ -36,7 +38,7 @@
 // Host functions, in tokendraw::gpu::platform. An Error converts to bool: true is a failure.
 //   struct Error { int code; const char* text() const; explicit operator bool() const; };
 //   using Stream                        the vendor's stream handle, a pointer type
-//   const char* name()                  "cuda", "hip"
+//   plan::Backend kBackend;  const char* name()      "cuda", "hip"
 //   Error count_devices(int* count)     a missing driver or device is a failure, not a crash
 //   Error read_device(int device, DeviceProperties*)
 //   Error current_device(int*), use_device(int)      of the calling thread
@@ -46,6 +48,7 @@
 //   Error copy_async(void* to, const void* from, size_t, CopyKind, Stream)
 //   Error fill_async(void* to, int byte, size_t, Stream)
 //   Error is_capturing(Stream, bool*)
+//   Error probe(kernel)                 whether the current device can run it
 //   Error launch(kernel, Grid, uint32_t threads, Stream, arguments...)   also reports what an earlier launch left
 //   behind
 #pragma once

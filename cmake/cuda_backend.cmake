@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+# libtokendraw_cuda: the kernels of src/gpu for NVIDIA GPUs, a shared object that libtokendraw loads where it is present.
+# The CUDA runtime is linked statically, so a machine needs no more than a driver.
+
+# Architectures with machine code of their own; the first also as PTX, from which drivers of other GPUs compile.
+set(TOKENDRAW_CUDA_ARCHITECTURES "75;80;86;89;90a;100;120" CACHE STRING "Compute capabilities to build for")
+
+# Chosen by the options below; CMake before 3.26 would otherwise try one that CUDA 13 no longer has.
+set(CMAKE_CUDA_ARCHITECTURES OFF)
+enable_language(CUDA)
+if(NOT DEFINED CMAKE_CUDA20_STANDARD_COMPILE_OPTION) # CMake before 3.26 does not know that nvcc has C++20
+  set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION "-std=c++20")
+  set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION "-std=c++20")
+endif()
+find_package(CUDAToolkit 12.8 REQUIRED)
+
+add_library(tokendraw_cuda SHARED
+  src/gpu/backend.cpp
+  src/gpu/run.cpp
+  src/gpu/instances/bf16.cu
+  src/gpu/instances/f16.cu
+  src/gpu/instances/f32.cu
+  src/gpu/instances/lists.cu
+  src/plan/gpu_plan.cpp
+)
+set_target_properties(tokendraw_cuda PROPERTIES VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR}
+                      CUDA_VISIBILITY_PRESET hidden CUDA_RUNTIME_LIBRARY Static
+                      LIBRARY_OUTPUT_DIRECTORY "$<TARGET_FILE_DIR:tokendraw>")
+target_include_directories(tokendraw_cuda PRIVATE src include)
+target_link_libraries(tokendraw_cuda PRIVATE CUDA::cudart_static)
+
+list(GET TOKENDRAW_CUDA_ARCHITECTURES 0 first)
+set(targets "SHELL:-gencode arch=compute_${first},code=compute_${first}")
+foreach(architecture ${TOKENDRAW_CUDA_ARCHITECTURES})
+  list(APPEND targets "SHELL:-gencode arch=compute_${architecture},code=sm_${architecture}")
+endforeach()
+foreach(interface tokendraw_float_contract tokendraw_warnings) # of the host compiler
+  target_compile_options(tokendraw_cuda PRIVATE
+    "$<$<COMPILE_LANGUAGE:CXX>:$<TARGET_PROPERTY:${interface},INTERFACE_COMPILE_OPTIONS>>")
+endforeach()
+target_compile_options(tokendraw_cuda PRIVATE
+  "$<$<COMPILE_LANGUAGE:CUDA>:${targets}>"
+  "$<$<COMPILE_LANGUAGE:CUDA>:--fmad=false;-Xcompiler=-ffp-contract=off,-Wall,-Wextra>")
+if(TOKENDRAW_WERROR)
+  target_compile_options(tokendraw_cuda PRIVATE "$<$<COMPILE_LANGUAGE:CUDA>:SHELL:-Werror all-warnings>")
+endif()
+install(TARGETS tokendraw_cuda LIBRARY DESTINATION "${CMAKE_INSTALL_LIBDIR}")

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+// Included by the instances, each of which compiles the kernels of one dtype.
+#pragma once
+
+#include "gpu/kernel_set.h"
+#include "gpu/kernels/sample_rows.h"
+
+namespace tokendraw::gpu {
+
+template <request::Dtype kDtype, bool kEdited, int kWave>
+KernelSet make_kernel_set() {
+  return {sample_row<kDtype, kEdited, kWave>, split_maxima<kDtype, kEdited, kWave>,
+          split_masses<kDtype, kEdited, kWave>, split_finish<kDtype, kEdited, kWave>};
+}
+
+template <request::Dtype kDtype, int kWave>
+KernelSet kernel_set(bool edited) {
+  return edited ? make_kernel_set<kDtype, true, kWave>() : make_kernel_set<kDtype, false, kWave>();
+}
+
+}  // namespace tokendraw::gpu

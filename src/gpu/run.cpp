@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gpu/run.h"
+
+#include "gpu/kernel_set.h"
+#include "gpu/wave_widths.h"
+
+namespace tokendraw::gpu {
+namespace {
+
+template <int kWave>
+KernelSet kernels_for_wave(request::Dtype dtype, bool edited) {
+  switch (dtype) {
+    case request::Dtype::kF32:
+      return kernel_set<request::Dtype::kF32, kWave>(edited);
+    case request::Dtype::kF16:
+      return kernel_set<request::Dtype::kF16, kWave>(edited);
+    case request::Dtype::kBf16:
+      break;
+  }
+  return kernel_set<request::Dtype::kBf16, kWave>(edited);
+}
+
+KernelSet kernels_for(const plan::Plan& plan) {
+#define TOKENDRAW_CASE(wave) \
+  if (plan.gpu.wave_width == (wave)) return kernels_for_wave<wave>(plan.shape.dtype, plan.shape.edited);
+  TOKENDRAW_FOR_WAVE_WIDTHS(TOKENDRAW_CASE)
+#undef TOKENDRAW_CASE
+  return {};
+}
+
+template <typename T>
+T* at(unsigned char* workspace, size_t offset) {
+  return reinterpret_cast<T*>(workspace + offset);
+}
+
+Arguments make_arguments(const plan::Plan& plan, const request::Request& request, unsigned char* workspace) {
+  const plan::GpuWorkspaceLayout layout = plan::gpu_workspace_layout(plan);
+  Arguments a = {};
+  a.request = request;
+  a.group_lines = plan.gpu.group_lines;
+  a.splits = plan.gpu.splits;
+  a.try_candidates = plan.algorithm == plan::Algorithm::kCandidates;
+  a.wants_logprob = plan.shape.wants_logprob;
+  a.group_max = at<float>(workspace, layout.group_max);
+  a.group_mass = at<uint64_t>(workspace, layout.group_mass);
+  a.split_nan = at<uint32_t>(workspace, layout.split_nan);
+  if (plan.shape.has_lists) {
+    a.lists.slots_taken = at<uint64_t>(workspace, layout.slots_taken);
+    a.lists.row_slots = at<uint64_t>(workspace, layout.row_slots);
+    a.lists.row_status = at<uint32_t>(workspace, layout.row_status);
+    a.lists.listed = at<uint32_t>(workspace, layout.listed);
+    a.lists.slots = at<uint64_t>(workspace, layout.slots);
+    a.lists.slot_count = layout.slot_count;
+  }
+  return a;
+}
+
+}  // namespace
+
+platform::Error probe_kernels() { return platform::probe(list_tables_kernel()); }
+
+platform::Error run(const plan::Plan& plan, const request::Request& request, void* workspace, platform::Stream stream) {
+  const auto address = reinterpret_cast<uintptr_t>(workspace);
+  auto* aligned = static_cast<unsigned char*>(workspace) + (16 - address % 16) % 16;
+  const KernelSet kernels = kernels_for(plan);
+  const Arguments a = make_arguments(plan, request, aligned);
+  const auto rows = static_cast<uint32_t>(request.rows);
+  constexpr uint32_t kThreads = plan::kGpuBlockThreads;
+  platform::Error error;
+  if (plan.shape.has_lists) {
+    const plan::GpuWorkspaceLayout layout = plan::gpu_workspace_layout(plan);
+    error = platform::fill_async(aligned + layout.lists, 0, layout.bytes - layout.lists, stream);
+    if (!error) error = platform::launch(list_tables_kernel(), {rows, 1}, kThreads, stream, a);
+  }
+  if (error) return error;
+  if (plan.gpu.splits == 1) return platform::launch(kernels.sample_row, {rows, 1}, kThreads, stream, a);
+  const platform::Grid split = {static_cast<uint32_t>(plan.gpu.splits), rows};
+  error = platform::launch(kernels.split_maxima, split, kThreads, stream, a);
+  if (!error) error = platform::launch(kernels.split_masses, split, kThreads, stream, a);
+  if (!error) error = platform::launch(kernels.split_finish, {rows, 1}, kThreads, stream, a);
+  return error;
+}
+
+}  // namespace tokendraw::gpu
