@@ -6,6 +6,7 @@
 #include <functional>
 
 #include "machine.h"
+#include "plan/plan.h"
 
 namespace tokendraw::gpu::platform {
 
@@ -20,6 +21,7 @@ struct StreamState;
 }
 using Stream = simt::StreamState*;
 
+inline constexpr plan::Backend kBackend = plan::Backend::kCuda;  // the place it takes
 inline const char* name() { return "emulator"; }
 Error count_devices(int* count);
 Error read_device(int device, DeviceProperties* properties);

@@ -22,6 +22,10 @@ using boost::context::detail::transfer_t;
 constexpr size_t kStackBytes = SIMT_ASAN ? 256 * 1024 : 64 * 1024;
 constexpr size_t kGuardBytes = 16 * 1024;  // a multiple of the page everywhere this runs in practice
 constexpr size_t kStride = kStackBytes + kGuardBytes;
+// Stacks that begin at the same offset of their pages would fight for the same few sets of the cache.
+constexpr size_t kSpread = 8192;
+// More than what the functions need that fibers end in without ever returning.
+constexpr size_t kLeftFrames = 4096;
 
 // What fibers run: the same for all of them.
 void (*fiber_entry)() = nullptr;
@@ -48,7 +52,10 @@ StackPool::~StackPool() {
 
 void StackPool::reserve(size_t count) {
   if (count <= count_) return;
-  if (memory_ != nullptr) munmap(memory_, count_ * kStride);
+  if (memory_ != nullptr) {
+    forget_frames();  // something else may come to lie there
+    munmap(memory_, count_ * kStride);
+  }
   memory_ = nullptr;
   count_ = 0;
   void* memory = mmap(nullptr, count * kStride, PROT_READ | PROT_WRITE,
@@ -63,9 +70,8 @@ void StackPool::reserve(size_t count) {
 
 void StackPool::prepare(Context* context, size_t index, void (*entry)()) {
   unsigned char* low = memory_ + index * kStride + kGuardBytes;
-  // Stacks that begin at the same offset of their pages would fight for the same few sets of the cache.
-  const size_t offset = index * 320 % 8192 / 64 * 64;
-  const size_t bytes = kStackBytes - offset;
+  const size_t bytes = kStackBytes - index * 320 % kSpread;
+  allow_memory(low + kStackBytes - kSpread - kLeftFrames, kSpread + kLeftFrames);
   fiber_entry = entry;
   context->place = make_fcontext(low + bytes, bytes, begin);
   context->fake_stack = nullptr;

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "machine.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <numeric>
 #include <stdexcept>
 #include <utility>
 
+#include "call_text.h"
 #include "scheduler.h"
 
 namespace tokendraw::gpu::platform::simt {
@@ -133,7 +132,7 @@ bool Scheduler::run(const std::function<void()>& kernel, const Schedule& schedul
 void Scheduler::check_address(uintptr_t address, size_t bytes, Site site) {
   if (machine.lane == nullptr) throw std::logic_error("a device function was called outside a kernel");
   if (address % bytes != 0) {
-    fail(fmt::format("misaligned: {} bytes at the address {:#x} at {}", bytes, address, to_text(site)));
+    fail(fmt::format("misaligned: {} bytes at the address {:#x} at {}", bytes, address, site));
   }
   const size_t cluster = machine.lane->block->place / machine.shape.cluster_blocks * machine.shape.cluster_blocks;
   for (uint32_t rank = 0; rank < machine.shape.cluster_blocks; rank++) {
@@ -141,7 +140,7 @@ void Scheduler::check_address(uintptr_t address, size_t bytes, Site site) {
   }
   const Range range = (*find_range_)(address);
   if (address < range.begin || address - range.begin + bytes > range.bytes) {
-    fail(fmt::format("{} bytes at the address {:#x} are no device memory at {}", bytes, address, to_text(site)));
+    fail(fmt::format("{} bytes at the address {:#x} are no device memory at {}", bytes, address, site));
   }
   machine.last_range = range;
 }
@@ -170,7 +169,7 @@ bool run_grid(const LaunchShape& shape, uint32_t wave, const std::function<void(
 
 void fail(std::string&& what, Site site) {
   if (machine.lane == nullptr) throw std::logic_error(what);
-  what += " at " + to_text(site);
+  what += fmt::format(" at {}", site);
   scheduler.fail(std::move(what));
 }
 

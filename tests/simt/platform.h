@@ -16,6 +16,7 @@
 
 #define TOKENDRAW_KERNEL
 #define TOKENDRAW_DEVICE inline
+#define TOKENDRAW_DEVICE_CALL
 #define TOKENDRAW_LAUNCH_BOUNDS(threads, blocks)
 #define TOKENDRAW_GRID_CONSTANT
 #define TOKENDRAW_SHARED(Type, name)                                                   \
@@ -168,6 +169,11 @@ inline int first_bit(uint64_t bits, simt::Site site = simt::here()) {
 inline int leading_zeros(uint32_t bits) { return std::countl_zero(bits); }
 
 // ---- Host: driver.h has the functions that take no kernel
+
+template <typename... Parameters>
+Error probe(void (*)(Parameters...)) {
+  return {};
+}
 
 template <typename... Parameters>
 Error launch(void (*kernel)(Parameters...), Grid grid, uint32_t threads, Stream stream, Parameters... arguments) {

@@ -1,50 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "scheduler.h"
 
-#include <fmt/format.h>
-
 #include <cstring>
 #include <exception>
 #include <stdexcept>
 #include <utility>
 
+#include "call_text.h"
+
 namespace tokendraw::gpu::platform::simt {
 namespace {
-
-const char* to_text(Meeting meeting) {
-  switch (meeting) {
-    case Meeting::kNone:
-      return "nothing";
-    case Meeting::kBlockBarrier:
-      return "block_barrier";
-    case Meeting::kBlockAny:
-      return "block_any";
-    case Meeting::kClusterBarrier:
-      return "cluster_barrier";
-    case Meeting::kWarpBarrier:
-      return "warp_barrier";
-    case Meeting::kShuffle:
-      return "warp_shuffle";
-    case Meeting::kShuffleUp:
-      return "warp_shuffle_up";
-    case Meeting::kShuffleXor:
-      return "warp_shuffle_xor";
-    case Meeting::kBallot:
-      return "warp_ballot";
-  }
-  return "?";
-}
-
-std::string to_text(Meeting meeting, Site site) { return fmt::format("{} at {}", to_text(meeting), to_text(site)); }
 
 bool is_same(Site a, Site b) { return a.line == b.line && (a.file == b.file || std::strcmp(a.file, b.file) == 0); }
 
 }  // namespace
-
-std::string to_text(Site site) {
-  const char* slash = std::strrchr(site.file, '/');
-  return fmt::format("{}:{}", slash == nullptr ? site.file : slash + 1, site.line);
-}
 
 void Scheduler::list(Warp* warp) {
   warp->list_place = static_cast<uint32_t>(ready_.size());
@@ -107,7 +76,7 @@ void Scheduler::preempt(Site site) {
   if (idle_steps_ > schedule_.idle_step_limit) {
     fail(fmt::format(
         "no lane has ended and none has passed a barrier for {} steps: it waits at {} for what does not come",
-        schedule_.idle_step_limit, to_text(site)));
+        schedule_.idle_step_limit, site));
   }
   leave((draw() & 1) != 0 ? machine.lane->warp : nullptr);
 }
@@ -115,15 +84,15 @@ void Scheduler::preempt(Site site) {
 // Counts the running lane in at its warp's meeting.
 void Scheduler::join_meeting(Warp* warp, Meeting meeting, Site site) {
   if (warp->ended > 0) {
-    fail(fmt::format("divergence: it calls {} though {} lanes of its warp have ended", to_text(meeting, site),
+    fail(fmt::format("divergence: it calls {} though {} lanes of its warp have ended", Call{meeting, site},
                      warp->ended));
   }
   if (warp->waiting == 0) {
     warp->meeting = meeting;
     warp->site = site;
   } else if (warp->meeting != meeting || !is_same(warp->site, site)) {
-    fail(fmt::format("divergence: it calls {} while {} lanes of its warp wait in {}", to_text(meeting, site),
-                     warp->waiting, to_text(warp->meeting, warp->site)));
+    fail(fmt::format("divergence: it calls {} while {} lanes of its warp wait in {}", Call{meeting, site},
+                     warp->waiting, Call{warp->meeting, warp->site}));
   }
   warp->waiting++;
 }
@@ -156,7 +125,7 @@ bool Scheduler::meet_block(Meeting meeting, bool value, Site site) {
   Warp* warp = self->warp;
   Block* block = self->block;
   if (block->ended > 0) {
-    fail(fmt::format("divergence: it calls {} though {} threads of its block have ended", to_text(meeting, site),
+    fail(fmt::format("divergence: it calls {} though {} threads of its block have ended", Call{meeting, site},
                      block->ended));
   }
   join_meeting(warp, meeting, site);
@@ -170,8 +139,8 @@ bool Scheduler::meet_block(Meeting meeting, bool value, Site site) {
     block->meeting = meeting;
     block->site = site;
   } else if (block->meeting != meeting || !is_same(block->site, site)) {
-    fail(fmt::format("divergence: it calls {} while {} warps of its block wait in {}", to_text(meeting, site),
-                     block->warps_waiting, to_text(block->meeting, block->site)));
+    fail(fmt::format("divergence: it calls {} while {} warps of its block wait in {}", Call{meeting, site},
+                     block->warps_waiting, Call{block->meeting, block->site}));
   }
   block->warps_waiting++;
   if (block->warps_waiting < block->warps.size()) {
@@ -207,11 +176,11 @@ void Scheduler::end_lane() {
   Block* block = self->block;
   if (warp->waiting > 0) {
     fail(fmt::format("divergence: it ends while {} lanes of its warp wait in {}", warp->waiting,
-                     to_text(warp->meeting, warp->site)));
+                     Call{warp->meeting, warp->site}));
   }
   if (block->warps_waiting > 0) {
     fail(fmt::format("divergence: it ends while {} warps of its block wait in {}", block->warps_waiting,
-                     to_text(block->meeting, block->site)));
+                     Call{block->meeting, block->site}));
   }
   warp->ended++;
   warp->runnable &= ~(uint64_t{1} << self->index);

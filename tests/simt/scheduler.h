@@ -12,8 +12,6 @@
 
 namespace tokendraw::gpu::platform::simt {
 
-std::string to_text(Site site);
-
 inline constexpr uint32_t kMaxWave = 64;
 
 struct Warp {
