@@ -88,13 +88,31 @@ std::optional<std::string> check_token(const CaseBatch& batch, const std::vector
 
 Agreement::Agreement(const PathChoice& choice) : paths_(choice) {
   if (paths_.algorithms.empty()) {
-    paths_.algorithms = {TOKENDRAW_ALGORITHM_CANDIDATES, TOKENDRAW_ALGORITHM_REFINE, TOKENDRAW_ALGORITHM_AUTO,
-                         TOKENDRAW_ALGORITHM_REJECTION};
+    paths_.algorithms = {TOKENDRAW_ALGORITHM_CANDIDATES, TOKENDRAW_ALGORITHM_REFINE, TOKENDRAW_ALGORITHM_AUTO};
+    if (on_cpu()) paths_.algorithms.push_back(TOKENDRAW_ALGORITHM_REJECTION);
   }
   if (paths_.targets.empty()) {
     for (int32_t i = 0; const char* name = tokendraw_get_cpu_target_name(i); ++i) paths_.targets.emplace_back(name);
   }
   if (paths_.threads.empty()) paths_.threads = {1, 2, 7};
+  if (paths_.devices.empty()) paths_.devices = {0};
+}
+
+Agreement::Path Agreement::expected_path() const {
+  if (paths_.against == Against::kEngine) return {TOKENDRAW_ALGORITHM_AUTO, "", 0};
+  return {TOKENDRAW_ALGORITHM_REFERENCE, paths_.targets.front(), 1};
+}
+
+std::vector<Agreement::Path> Agreement::paths_of(TokendrawAlgorithm algorithm) const {
+  std::vector<Path> paths;
+  if (!on_cpu()) {
+    for (const int32_t device : paths_.devices) paths.push_back({algorithm, "", 0, paths_.backend, device});
+    return paths;
+  }
+  for (const std::string& target : paths_.targets) {
+    for (const int32_t threads : paths_.threads) paths.push_back({algorithm, target, threads});
+  }
+  return paths;
 }
 
 bool Agreement::wants(TokendrawAlgorithm algorithm) const {
@@ -105,7 +123,8 @@ void Agreement::sample(const Path& path, const CaseBatch& batch, CaseOutput& out
   SamplerHandle& sampler = samplers_[path];
   if (!sampler) {
     SamplerChoice choice;
-    choice.backend = TOKENDRAW_BACKEND_CPU;
+    choice.backend = path.backend;
+    choice.device = path.device;
     choice.algorithm = path.algorithm;
     choice.cpu_target = path.target;
     choice.threads = path.threads;
@@ -115,19 +134,23 @@ void Agreement::sample(const Path& path, const CaseBatch& batch, CaseOutput& out
   require_ok(tokendraw_sample_host(sampler.get(), &raw),
              fmt::format("case {}, {}", cases::case_id(batch.the_case()), tokendraw_algorithm_name(path.algorithm)));
   // A sampler keeps the largest workspace that it needed; sixty of them would keep gigabytes.
-  if (batch.the_case().vocab > kLongestRow) samplers_.erase(path);
+  // One on a GPU stays: there are few, and opening a device takes long.
+  if (batch.the_case().vocab > kLongestRow && path.backend == TOKENDRAW_BACKEND_CPU) samplers_.erase(path);
 }
 
 void Agreement::report(const Case& c, const Path& path, int64_t row, const std::string& what) {
   const std::string id = cases::case_id(c);
   const char* algorithm = tokendraw_algorithm_name(path.algorithm);
   std::string command = fmt::format("tokendraw check --case {}", id);
-  if (path.algorithm != TOKENDRAW_ALGORITHM_REFERENCE) {
+  std::string place = fmt::format("{}, threads {}", path.target, path.threads);
+  if (path.backend != TOKENDRAW_BACKEND_CPU) {
+    const char* backend = tokendraw_backend_name(path.backend);
+    place = fmt::format("{} device {}", backend, path.device);
+    command += fmt::format(" --backend {} --device {} --algorithm {}", backend, path.device, algorithm);
+  } else if (path.algorithm != TOKENDRAW_ALGORITHM_REFERENCE) {
     command += fmt::format(" --algorithm {} --cpu-target {} --threads {}", algorithm, path.target, path.threads);
   }
-  differences_.push_back(
-      {fmt::format("case {} row {}: {} on {}, threads {}: {}", id, row, algorithm, path.target, path.threads, what),
-       command});
+  differences_.push_back({fmt::format("case {} row {}: {} on {}: {}", id, row, algorithm, place, what), command});
 }
 
 void Agreement::run(const Case& c) {
@@ -135,31 +158,35 @@ void Agreement::run(const Case& c) {
   const auto rows = static_cast<size_t>(batch.rows());
   ++case_count_;
   row_count_ += batch.rows();
+  const bool against_reference = paths_.against == Against::kReference;
+  const bool handed_in = c.randomness == cases::Randomness::kRandomU64 || c.randomness == cases::Randomness::kRandomF32;
+  const bool rejection = wants(TOKENDRAW_ALGORITHM_REJECTION) && !handed_in;
   effective_.clear();
-  for (int64_t r = 0; r < batch.rows(); ++r) effective_.push_back(batch.effective_logits(r));
+  for (int64_t r = 0; r < batch.rows() && (against_reference || rejection); ++r) {
+    effective_.push_back(batch.effective_logits(r));
+  }
 
-  CaseOutput reference;
-  sample({TOKENDRAW_ALGORITHM_REFERENCE, paths_.targets.front(), 1}, batch, reference);
-  check_reference(batch, reference);
+  CaseOutput expected;
+  sample(expected_path(), batch, expected);
+  if (against_reference) check_reference(batch, expected);
   for (const TokendrawAlgorithm algorithm : paths_.algorithms) {
     if (algorithm == TOKENDRAW_ALGORITHM_REJECTION) continue;
-    for (const std::string& target : paths_.targets) {
-      for (const int32_t threads : paths_.threads) {
-        const Path path{algorithm, target, threads};
-        CaseOutput output;
-        sample(path, batch, output);
-        for (size_t r = 0; r < rows; ++r) {
-          if (const auto what = compare(output, r, reference, r)) report(c, path, static_cast<int64_t>(r), *what);
-        }
-        comparison_count_ += batch.rows();
+    for (const Path& path : paths_of(algorithm)) {
+      CaseOutput output;
+      sample(path, batch, output);
+      for (size_t r = 0; r < rows; ++r) {
+        if (const auto what = compare(output, r, expected, r)) report(c, path, static_cast<int64_t>(r), *what);
       }
+      comparison_count_ += batch.rows();
     }
   }
   if (wants(TOKENDRAW_ALGORITHM_AUTO)) {
-    check_places(c, {TOKENDRAW_ALGORITHM_AUTO, paths_.targets.front(), 1}, reference);
+    check_places(c,
+                 on_cpu() ? Path{TOKENDRAW_ALGORITHM_AUTO, paths_.targets.front(), 1}
+                          : paths_of(TOKENDRAW_ALGORITHM_AUTO).front(),
+                 expected);
   }
-  const bool handed_in = c.randomness == cases::Randomness::kRandomU64 || c.randomness == cases::Randomness::kRandomF32;
-  if (wants(TOKENDRAW_ALGORITHM_REJECTION) && !handed_in) check_rejection(batch, reference);
+  if (rejection) check_rejection(batch, expected);
 }
 
 void Agreement::check_reference(const CaseBatch& batch, const CaseOutput& reference) {
@@ -169,7 +196,7 @@ void Agreement::check_reference(const CaseBatch& batch, const CaseOutput& refere
       report(batch.the_case(), path, static_cast<int64_t>(r), *what);
     }
   }
-  comparison_count_ += batch.rows();
+  if (on_cpu()) comparison_count_ += batch.rows();  // the count of a GPU's check is that of the GPU's draws
 }
 
 void Agreement::check_rejection(const CaseBatch& batch, const CaseOutput& reference) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Runs a case on every path of this machine (algorithm, SIMD target, number of threads) and compares with the
-// reference.
+// Runs a case on every path of this machine (on the CPU: algorithm, SIMD target, number of threads; on a GPU:
+// algorithm, device) and compares with the reference.
 #pragma once
 
 #include <tokendraw/tokendraw.h>
@@ -20,11 +20,17 @@ struct Difference {
   std::string reproduce;  // a command
 };
 
+// What the expected answers come from: the reference, or the CPU's own engine, which is much faster on long rows.
+enum class Against : uint8_t { kReference, kEngine };
+
 // Which paths to run; an empty list means all of that kind.
 struct PathChoice {
+  TokendrawBackend backend = TOKENDRAW_BACKEND_CPU;  // or CUDA or HIP
   std::vector<TokendrawAlgorithm> algorithms;
-  std::vector<std::string> targets;
-  std::vector<int32_t> threads;
+  std::vector<std::string> targets;  // of the CPU
+  std::vector<int32_t> threads;      // of the CPU
+  std::vector<int32_t> devices;      // of a GPU
+  Against against = Against::kReference;
 };
 
 class Agreement {
@@ -32,7 +38,7 @@ class Agreement {
   explicit Agreement(const PathChoice& choice);
 
   // Compares token, status, kept count and kept mass bit for bit, and the log-probability within its promise:
-  // - every algorithm but rejection with the reference;
+  // - every algorithm but rejection with the reference, or with the engine;
   // - the reference with the case's own arithmetic: the token is in the kept set, the log-probability is right;
   // - rejection with the reference's kept set, and its tokens with themselves over targets and threads;
   // - small batches with themselves in reverse order, and some of them with each row alone.
@@ -48,10 +54,15 @@ class Agreement {
   struct Path {
     TokendrawAlgorithm algorithm;
     std::string target;
-    int32_t threads;
+    int32_t threads;  // 0: all
+    TokendrawBackend backend = TOKENDRAW_BACKEND_CPU;
+    int32_t device = 0;
     auto operator<=>(const Path&) const = default;
   };
 
+  bool on_cpu() const { return paths_.backend == TOKENDRAW_BACKEND_CPU; }
+  Path expected_path() const;
+  std::vector<Path> paths_of(TokendrawAlgorithm algorithm) const;
   void sample(const Path& path, const cases::CaseBatch& batch, cases::CaseOutput& output);
   void check_reference(const cases::CaseBatch& batch, const cases::CaseOutput& reference);
   void check_rejection(const cases::CaseBatch& batch, const cases::CaseOutput& reference);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// `tokendraw check`: does every path of this machine agree with the reference, and is the reference's distribution
-// right?
+// `tokendraw check`: does every path of this machine's CPU, or of its GPUs, agree with the reference, and is the
+// distribution right?
 #include <fmt/format.h>
 #include <tokendraw/tokendraw.h>
 
@@ -35,15 +35,25 @@ struct CheckOptions {
   int32_t max_vocab = std::numeric_limits<int32_t>::max();
   SamplerChoice path;
   bool algorithm_given = false;
+  Against against = Against::kReference;
+  int64_t draws = 0;
   bool list = false;
 };
+
+constexpr Choice<Against> kAgainst[] = {
+    {"reference", Against::kReference},
+    {"engine", Against::kEngine},
+};
+
+bool on_cpu(const CheckOptions& options) { return options.path.backend == TOKENDRAW_BACKEND_CPU; }
 
 bool selected(const CheckOptions& options, std::string_view id) {
   if (!options.only_case.empty()) return id == options.only_case;
   return id.find(options.filter) != std::string_view::npos;
 }
 
-std::vector<cases::Case> select_cases(const CheckOptions& options) {
+// The case list with this seed.
+std::vector<cases::Case> select_cases(const CheckOptions& options, uint64_t seed) {
   if (!options.only_case.empty()) {
     if (options.only_case.starts_with(kDistribution)) return {};
     const auto c = cases::parse_case_id(options.only_case);
@@ -51,7 +61,7 @@ std::vector<cases::Case> select_cases(const CheckOptions& options) {
     return {*c};
   }
   std::vector<cases::Case> chosen;
-  for (const cases::Case& c : cases::list_cases({options.quick, options.seed, options.max_vocab})) {
+  for (const cases::Case& c : cases::list_cases({options.quick, seed, options.max_vocab})) {
     if (selected(options, cases::case_id(c))) chosen.push_back(c);
   }
   return chosen;
@@ -67,8 +77,9 @@ struct DistributionRun {
 // Rejection sampling of long rows is left out unless it is asked for: it reads a row many times for each draw.
 std::vector<DistributionRun> select_distribution_runs(const CheckOptions& options) {
   std::vector<TokendrawAlgorithm> algorithms = {TOKENDRAW_ALGORITHM_AUTO, TOKENDRAW_ALGORITHM_REJECTION};
+  if (!on_cpu(options)) algorithms = {TOKENDRAW_ALGORITHM_AUTO};
   if (options.algorithm_given) algorithms = {options.path.algorithm};
-  if (!options.only_case.empty()) {
+  if (!options.only_case.empty() && on_cpu(options)) {
     algorithms = {TOKENDRAW_ALGORITHM_AUTO, TOKENDRAW_ALGORITHM_CANDIDATES, TOKENDRAW_ALGORITHM_REFINE,
                   TOKENDRAW_ALGORITHM_REFERENCE, TOKENDRAW_ALGORITHM_REJECTION};
   }
@@ -84,8 +95,33 @@ std::vector<DistributionRun> select_distribution_runs(const CheckOptions& option
   return runs;
 }
 
+int32_t count_devices(TokendrawBackend backend) {
+  for (int32_t i = 0; i < tokendraw_get_backend_count(); ++i) {
+    TokendrawBackendInfo info{};
+    info.struct_size = sizeof info;
+    require_ok(tokendraw_get_backend_info(i, &info), fmt::format("asking for backend {}", i));
+    if (info.backend == backend && info.available != 0) return info.device_count;
+  }
+  return 0;
+}
+
+// AUTO is the first GPU backend that is available, else the CPU.
+TokendrawBackend resolve_backend(TokendrawBackend backend) {
+  if (backend != TOKENDRAW_BACKEND_AUTO) return backend;
+  for (const TokendrawBackend gpu : {TOKENDRAW_BACKEND_CUDA, TOKENDRAW_BACKEND_HIP}) {
+    if (count_devices(gpu) > 0) return gpu;
+  }
+  return TOKENDRAW_BACKEND_CPU;
+}
+
 PathChoice choose_paths(const CheckOptions& options) {
   PathChoice paths;
+  paths.backend = options.path.backend;
+  paths.against = options.against;
+  if (options.path.device >= 0) paths.devices = {options.path.device};
+  if (options.path.device < 0 && !on_cpu(options)) {
+    for (int32_t device = 0; device < count_devices(options.path.backend); ++device) paths.devices.push_back(device);
+  }
   if (options.algorithm_given) paths.algorithms = {options.path.algorithm};
   if (!options.path.cpu_target.empty()) paths.targets = {options.path.cpu_target};
   if (options.path.threads != 0) paths.threads = {options.path.threads};
@@ -98,18 +134,46 @@ std::string joined_algorithms(const PathChoice& paths) {
   return fmt::format("{}", fmt::join(names, " "));
 }
 
-// Returns whether all agree.
-bool check_agreement(const CheckOptions& options, const std::vector<cases::Case>& chosen) {
+std::string describe_paths(const PathChoice& paths) {
+  std::string text =
+      fmt::format("agreement with the {}\n  algorithms: {}\n",
+                  paths.against == Against::kReference ? "reference" : "CPU's engine", joined_algorithms(paths));
+  if (paths.backend == TOKENDRAW_BACKEND_CPU) {
+    return text + fmt::format("  SIMD targets: {}\n  threads: {}\n", fmt::join(paths.targets, " "),
+                              fmt::join(paths.threads, " "));
+  }
+  for (const int32_t index : paths.devices) {
+    TokendrawDeviceInfo device{};
+    device.struct_size = sizeof device;
+    require_ok(tokendraw_get_device_info(paths.backend, index, &device), fmt::format("asking for device {}", index));
+    text += fmt::format("  {} device {}: {}, {}\n", tokendraw_backend_name(paths.backend), index, device.name,
+                        device.target);
+  }
+  return text;
+}
+
+// Returns whether all agree. With --draws it goes on with further seeds until so many comparisons are made.
+bool check_agreement(const CheckOptions& options, const std::vector<cases::Case>& of_first_seed) {
   Agreement agreement(choose_paths(options));
-  const PathChoice& paths = agreement.paths();
-  write_output(fmt::format("agreement with the reference\n  algorithms: {}\n  SIMD targets: {}\n  threads: {}\n",
-                           joined_algorithms(paths), fmt::join(paths.targets, " "), fmt::join(paths.threads, " ")));
+  write_output(describe_paths(agreement.paths()));
   flush_output();
   size_t shown = 0;
   {
     ProgressBar progress;
-    for (size_t i = 0; i < chosen.size(); ++i) {
-      progress.update(static_cast<double>(i) / static_cast<double>(chosen.size()), cases::case_id(chosen[i]));
+    std::vector<cases::Case> chosen = of_first_seed;
+    uint64_t seed = options.seed;
+    const auto wanted = static_cast<double>(options.draws);
+    for (size_t i = 0;; ++i) {
+      const int64_t made = agreement.comparison_count();
+      if (i == chosen.size()) {
+        if (made >= options.draws || !options.only_case.empty()) break;
+        chosen = select_cases(options, ++seed);
+        if (chosen.empty()) break;  // the filter names a seed
+        i = 0;
+      }
+      if (options.draws > 0 && made >= options.draws) break;
+      const double part = static_cast<double>(i) / static_cast<double>(chosen.size());
+      progress.update(options.draws > 0 ? static_cast<double>(made) / wanted : part, cases::case_id(chosen[i]));
       agreement.run(chosen[i]);
       for (; shown < agreement.differences().size() && shown < kShownDifferences; ++shown) {
         const Difference& difference = agreement.differences()[shown];
@@ -125,6 +189,10 @@ bool check_agreement(const CheckOptions& options, const std::vector<cases::Case>
                            agreement.comparison_count(),
                            differences == 0 ? "all agree" : fmt::format("{} DIFFERENCES", differences)));
   return differences == 0;
+}
+
+std::string backend_option(const CheckOptions& options) {
+  return on_cpu(options) ? "" : fmt::format(" --backend {}", tokendraw_backend_name(options.path.backend));
 }
 
 // Returns whether every test passes.
@@ -144,7 +212,6 @@ bool check_distribution(const CheckOptions& options, const std::vector<Distribut
       const DistributionRun& run = runs[i];
       progress.update(static_cast<double>(i) / static_cast<double>(runs.size()), run.id);
       SamplerChoice choice = options.path;
-      choice.backend = TOKENDRAW_BACKEND_CPU;
       choice.algorithm = run.algorithm;
       const SamplerHandle sampler = make_sampler(choice);
       const DistributionResult result = run_distribution_case(*run.c, sampler.get(), options.seed, draws);
@@ -160,8 +227,8 @@ bool check_distribution(const CheckOptions& options, const std::vector<Distribut
               ? result.defect
               : fmt::format("G = {:.1f} with {} degrees of freedom, p = {:.2g}; {} draws outside the kept set",
                             result.test.g, result.test.degrees, result.test.p_value, result.test.impossible);
-      write_output(fmt::format("DIFFERENCE {}: {}\n  reproduce: tokendraw check --case {} --seed {}{}\n", run.id, what,
-                               run.id, options.seed, options.quick ? " --quick" : ""));
+      write_output(fmt::format("DIFFERENCE {}: {}\n  reproduce: tokendraw check --case {} --seed {}{}{}\n", run.id,
+                               what, run.id, options.seed, options.quick ? " --quick" : "", backend_option(options)));
     }
   }
   write_output(fmt::format("  {} tests, smallest p = {:.2g}, {} draws outside the kept set: {}\n", runs.size(),
@@ -170,7 +237,14 @@ bool check_distribution(const CheckOptions& options, const std::vector<Distribut
 }
 
 ExitCode run_check(const CheckOptions& options) {
-  const std::vector<cases::Case> chosen = select_cases(options);
+  const bool cpu_algorithm = options.path.algorithm == TOKENDRAW_ALGORITHM_REFERENCE ||
+                             options.path.algorithm == TOKENDRAW_ALGORITHM_REJECTION;
+  if (!on_cpu(options) && cpu_algorithm) {
+    throw CliError(kExitUsage, fmt::format("--algorithm: {} runs on the cpu only",
+                                           tokendraw_algorithm_name(options.path.algorithm)));
+  }
+  make_sampler(options.path);  // once before all else: is the backend there, and the device?
+  const std::vector<cases::Case> chosen = select_cases(options, options.seed);
   const std::vector<DistributionRun> runs = select_distribution_runs(options);
   if (chosen.empty() && runs.empty()) throw CliError(kExitUsage, "no case has that name");
   if (options.list) {
@@ -192,6 +266,7 @@ ExitCode run_check(const CheckOptions& options) {
 Command add_check_command(CLI::App& program) {
   CLI::App* app = program.add_subcommand("check", "Compare every path of this machine with the reference");
   auto options = std::make_shared<CheckOptions>();
+  options->path.backend = TOKENDRAW_BACKEND_CPU;
   app->add_flag("--quick", options->quick, "About a twentieth of the cases, a quarter of the draws");
   add_u64_option(*app, "--seed", options->seed, "Of logits, parameters and draws [0, the pinned list]");
   CLI::Option* filter =
@@ -202,9 +277,15 @@ Command add_check_command(CLI::App& program) {
   add_int32_option(*app, "--max-vocab", options->max_vocab, 1, std::numeric_limits<int32_t>::max(),
                    "Only rows up to this length [all]");
   add_algorithm_option(*app, options->path);
+  add_backend_options(*app, options->path);
+  app->get_option("--device")->description("Which of a GPU backend's devices [all]");
   add_thread_options(*app, options->path);
+  add_choice_option(*app, "--against", options->against, kAgainst, "Where expected answers come from [reference]");
+  add_integer_option(*app, "--draws", options->draws, 1, std::numeric_limits<int64_t>::max(),
+                     "Go on with further seeds until so many draws were compared [the list once]");
   app->add_flag("--list", options->list, "Print the names of the cases and stop");
   const auto run = [options, app] {
+    options->path.backend = resolve_backend(options->path.backend);
     options->algorithm_given = app->get_option("--algorithm")->count() > 0;
     return run_check(*options);
   };

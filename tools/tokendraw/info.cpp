@@ -15,9 +15,14 @@
 namespace tokendraw::cli {
 namespace {
 
+struct DeviceFacts {
+  TokendrawDeviceInfo info;
+  std::string failure;  // why the device does not answer; "" if it does
+};
+
 struct BackendFacts {
   TokendrawBackendInfo info;
-  std::vector<TokendrawDeviceInfo> devices;
+  std::vector<DeviceFacts> devices;
 };
 
 std::vector<BackendFacts> gather_backends() {
@@ -27,9 +32,12 @@ std::vector<BackendFacts> gather_backends() {
     facts.info.struct_size = sizeof facts.info;
     require_ok(tokendraw_get_backend_info(i, &facts.info), fmt::format("asking for backend {}", i));
     for (int32_t d = 0; facts.info.available != 0 && d < facts.info.device_count; ++d) {
-      TokendrawDeviceInfo device{};
-      device.struct_size = sizeof device;
-      require_ok(tokendraw_get_device_info(facts.info.backend, d, &device), fmt::format("asking for device {}", d));
+      DeviceFacts device{};
+      device.info.struct_size = sizeof device.info;
+      if (tokendraw_get_device_info(facts.info.backend, d, &device.info) != TOKENDRAW_OK) {
+        device.info.device = d;
+        device.failure = tokendraw_last_error_message();
+      }
       facts.devices.push_back(device);
     }
     backends.push_back(facts);
@@ -57,7 +65,11 @@ std::string make_text(const std::vector<BackendFacts>& backends) {
       continue;
     }
     text += fmt::format("backend {}: available, devices: {}\n", name, facts.info.device_count);
-    for (const TokendrawDeviceInfo& device : facts.devices) {
+    for (const auto& [device, failure] : facts.devices) {
+      if (!failure.empty()) {
+        text += fmt::format("  device {}: does not answer: {}\n", device.device, failure);
+        continue;
+      }
       const bool cpu = device.backend == TOKENDRAW_BACKEND_CPU;
       text += fmt::format("  device {}: {}\n", device.device, device.name[0] != '\0' ? device.name : "unnamed");
       text += fmt::format("    {}: {}\n", cpu ? "SIMD target" : "architecture", device.target);
@@ -83,7 +95,11 @@ std::string make_json(const std::vector<BackendFacts>& backends) {
     entry["available"] = facts.info.available != 0;
     if (facts.info.available == 0) entry["reason"] = facts.info.reason;
     entry["devices"] = nlohmann::ordered_json::array();
-    for (const TokendrawDeviceInfo& device : facts.devices) {
+    for (const auto& [device, failure] : facts.devices) {
+      if (!failure.empty()) {
+        entry["devices"].push_back({{"device", device.device}, {"failure", failure}});
+        continue;
+      }
       entry["devices"].push_back({{"device", device.device},
                                   {"name", device.name},
                                   {"target", device.target},

@@ -218,7 +218,7 @@ std::vector<Draw> sample_some(const SampleOptions& options, const LogitsFile& fi
   batch.kept = kept.data();
   batch.kept_mass = kept_mass.data();
   batch.logprob = logprob.data();
-  require_ok(tokendraw_sample_host(sampler, &batch), "sampling");
+  require_answer(tokendraw_sample_host(sampler, &batch), "sampling");
   for (size_t i = 0; i < n; ++i) {
     result[i].token = tokens[i];
     result[i].status = status[i];
@@ -292,7 +292,8 @@ Command add_sample_command(CLI::App& program) {
   add_integer_option(*app, "--draws", options->draws, 1, std::numeric_limits<int32_t>::max(),
                      "Tokens from each row [1]");
   add_algorithm_option(*app, options->sampler);
-  add_backend_option(*app, options->sampler);
+  add_backend_options(*app, options->sampler);
+  add_gpu_failure_option(*app, options->sampler);
   add_thread_options(*app, options->sampler);
   add_choice_option(*app, "--format", options->format, kFormats, "How to print [table]");
   app->add_option("--tokens", options->tokens_path, "Texts to show: tokenizer.json, or one token a line")

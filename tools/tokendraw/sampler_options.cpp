@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sampler_options.h"
 
+#include <fmt/format.h>
+
 #include <limits>
 
 #include "cli_error.h"
 #include "read_argument.h"
+#include "terminal.h"
 
 namespace tokendraw::cli {
 namespace {
@@ -26,6 +29,10 @@ constexpr Choice<TokendrawBackend> kBackends[] = {
     {"cpu", TOKENDRAW_BACKEND_CPU},
     {"cuda", TOKENDRAW_BACKEND_CUDA},
     {"hip", TOKENDRAW_BACKEND_HIP},
+};
+constexpr Choice<TokendrawOnGpuFailure> kGpuFailures[] = {
+    {"error", TOKENDRAW_ON_GPU_FAILURE_RETURN_ERROR},
+    {"use-cpu", TOKENDRAW_ON_GPU_FAILURE_USE_CPU},
 };
 constexpr Choice<TokendrawDtype> kDtypes[] = {
     {"f32", TOKENDRAW_DTYPE_F32},
@@ -63,8 +70,16 @@ void add_thread_options(CLI::App& app, SamplerChoice& choice) {
       ->type_name("NAME");
 }
 
-void add_backend_option(CLI::App& app, SamplerChoice& choice) {
-  add_choice_option(app, "--backend", choice.backend, kBackends, "Where to run [auto]");
+void add_backend_options(CLI::App& app, SamplerChoice& choice) {
+  add_choice_option(app, "--backend", choice.backend, kBackends,
+                    fmt::format("Where to run [{}]", tokendraw_backend_name(choice.backend)));
+  add_int32_option(app, "--device", choice.device, 0, std::numeric_limits<int32_t>::max(),
+                   "Which of the backend's devices, see 'tokendraw info' [the first]");
+}
+
+void add_gpu_failure_option(CLI::App& app, SamplerChoice& choice) {
+  add_choice_option(app, "--on-gpu-failure", choice.on_gpu_failure, kGpuFailures,
+                    "What becomes of a draw that the GPU cannot do [error]");
 }
 
 SamplerHandle make_sampler(const SamplerChoice& choice) {
@@ -73,11 +88,23 @@ SamplerHandle make_sampler(const SamplerChoice& choice) {
   options.backend = choice.backend;
   options.algorithm = choice.algorithm;
   options.threads = choice.threads;
-  options.on_gpu_failure = TOKENDRAW_ON_GPU_FAILURE_RETURN_ERROR;
+  options.device = choice.device;
+  options.on_gpu_failure = choice.on_gpu_failure;
   options.cpu_target = choice.cpu_target.empty() ? nullptr : choice.cpu_target.c_str();
   TokendrawSampler* sampler = nullptr;
-  require_ok(tokendraw_create_sampler(&options, &sampler), "creating the sampler");
-  return SamplerHandle(sampler);
+  const TokendrawStatus status = tokendraw_create_sampler(&options, &sampler);
+  SamplerHandle handle(sampler);
+  require_answer(status, "creating the sampler");
+  return handle;
+}
+
+void require_answer(TokendrawStatus status, const std::string& doing) {
+  require_ok(status, doing);
+  if (status != TOKENDRAW_OK_CPU_FALLBACK) return;
+  static std::string last_note;
+  const std::string note = fmt::format("{}: {}", doing, tokendraw_last_error_message());
+  if (note != last_note) print_note(note);
+  last_note = note;
 }
 
 CLI::Option* add_dtype_option(CLI::App& app, TokendrawDtype& dtype, const std::string& help) {

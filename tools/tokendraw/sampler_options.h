@@ -27,19 +27,25 @@ struct SamplerChoice {
   TokendrawAlgorithm algorithm = TOKENDRAW_ALGORITHM_AUTO;
   int32_t threads = 0;
   std::string cpu_target;  // empty: the best
+  int32_t device = -1;     // -1: the backend's first
+  TokendrawOnGpuFailure on_gpu_failure = TOKENDRAW_ON_GPU_FAILURE_RETURN_ERROR;
 };
 
 void add_algorithm_option(CLI::App& app, SamplerChoice& choice);
-void add_thread_options(CLI::App& app, SamplerChoice& choice);  // --threads and --cpu-target
-void add_backend_option(CLI::App& app, SamplerChoice& choice);
+void add_thread_options(CLI::App& app, SamplerChoice& choice);   // --threads and --cpu-target
+void add_backend_options(CLI::App& app, SamplerChoice& choice);  // --backend and --device
+void add_gpu_failure_option(CLI::App& app, SamplerChoice& choice);
 
 struct SamplerDeleter {
   void operator()(TokendrawSampler* sampler) const { tokendraw_destroy_sampler(sampler); }
 };
 using SamplerHandle = std::unique_ptr<TokendrawSampler, SamplerDeleter>;
 
-// A backend that is asked for by name and is not there is an error, never the CPU in its place.
+// A GPU that cannot serve is an error, or the CPU takes its place with a note, as choice.on_gpu_failure says.
 SamplerHandle make_sampler(const SamplerChoice& choice);
+
+// As require_ok; where the CPU answered for a GPU, says so on standard error, once for each reason in turn.
+void require_answer(TokendrawStatus status, const std::string& doing);
 
 // "f32|f16|bf16" into `dtype`.
 CLI::Option* add_dtype_option(CLI::App& app, TokendrawDtype& dtype, const std::string& help);

@@ -24,6 +24,13 @@ void require_written(bool written) {
 
 constexpr int kBarCells = 30;
 
+void print_line(const char* kind, std::string_view message) {
+  std::string line(message);
+  std::replace_if(
+      line.begin(), line.end(), [](char c) { return static_cast<unsigned char>(c) < ' ' || c == '\x7f'; }, ' ');
+  std::fprintf(stderr, "tokendraw: %s: %s\n", kind, line.c_str());
+}
+
 }  // namespace
 
 void write_output(std::string_view text) {
@@ -36,12 +43,9 @@ void flush_output() {
   require_written(std::fflush(stdout) == 0);
 }
 
-void print_error(std::string_view message) {
-  std::string line(message);
-  std::replace_if(
-      line.begin(), line.end(), [](char c) { return static_cast<unsigned char>(c) < ' ' || c == '\x7f'; }, ' ');
-  std::fprintf(stderr, "tokendraw: error: %s\n", line.c_str());
-}
+void print_error(std::string_view message) { print_line("error", message); }
+
+void print_note(std::string_view message) { print_line("note", message); }
 
 ProgressBar::ProgressBar(bool shown) : active_(shown && isatty(STDERR_FILENO) == 1) {}
 

@@ -18,6 +18,9 @@ void flush_output();
 // "tokendraw: error: ..." on standard error, in one line whatever the text holds.
 void print_error(std::string_view message);
 
+// The same for what is worth knowing and no error: "tokendraw: note: ...".
+void print_note(std::string_view message);
+
 // A bar on standard error, if that is a terminal and `shown` is true; otherwise nothing is written. It is wiped away
 // when the object ends.
 class ProgressBar {
