@@ -4,20 +4,12 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include <boost/context/detail/fcontext.hpp>
 #include <new>
 
-#if SIMT_ASAN
-#include <sanitizer/asan_interface.h>
-#include <sanitizer/common_interface_defs.h>
-#endif
+#include "switch_context.h"
 
 namespace tokendraw::gpu::platform::simt {
 namespace {
-
-using boost::context::detail::jump_fcontext;
-using boost::context::detail::make_fcontext;
-using boost::context::detail::transfer_t;
 
 constexpr size_t kStackBytes = SIMT_ASAN ? 256 * 1024 : 64 * 1024;
 constexpr size_t kGuardBytes = 16 * 1024;  // a multiple of the page everywhere this runs in practice
@@ -30,16 +22,7 @@ constexpr size_t kLeftFrames = 4096;
 // What fibers run: the same for all of them.
 void (*fiber_entry)() = nullptr;
 
-// The other side of a switch, at the place where `self` goes on.
-void arrive(transfer_t came, [[maybe_unused]] void* fake_stack) {
-  auto* from = static_cast<Context*>(came.data);
-  from->place = came.fctx;
-#if SIMT_ASAN
-  __sanitizer_finish_switch_fiber(fake_stack, &from->stack_low, &from->stack_bytes);
-#endif
-}
-
-void begin(transfer_t came) {
+void begin(boost::context::detail::transfer_t came) {
   arrive(came, nullptr);
   fiber_entry();
 }
@@ -73,7 +56,7 @@ void StackPool::prepare(Context* context, size_t index, void (*entry)()) {
   const size_t bytes = kStackBytes - index * 320 % kSpread;
   allow_memory(low + kStackBytes - kSpread - kLeftFrames, kSpread + kLeftFrames);
   fiber_entry = entry;
-  context->place = make_fcontext(low + bytes, bytes, begin);
+  context->place = boost::context::detail::make_fcontext(low + bytes, bytes, begin);
   context->fake_stack = nullptr;
   context->stack_low = low;
   context->stack_bytes = bytes;
@@ -81,20 +64,6 @@ void StackPool::prepare(Context* context, size_t index, void (*entry)()) {
 
 void StackPool::forget_frames() {
   for (size_t i = 0; i < count_; i++) allow_memory(memory_ + i * kStride + kGuardBytes, kStackBytes);
-}
-
-void switch_context(Context* from, Context* to) {
-#if SIMT_ASAN
-  __sanitizer_start_switch_fiber(&from->fake_stack, to->stack_low, to->stack_bytes);
-#endif
-  arrive(jump_fcontext(to->place, from), from->fake_stack);
-}
-
-void leave_context(Context* from, Context* to) {
-#if SIMT_ASAN
-  __sanitizer_start_switch_fiber(nullptr, to->stack_low, to->stack_bytes);
-#endif
-  jump_fcontext(to->place, from);
 }
 
 void forbid_memory([[maybe_unused]] const void* memory, [[maybe_unused]] size_t bytes) {

@@ -45,11 +45,6 @@ class StackPool {
   size_t count_ = 0;
 };
 
-// Leaves `from` and goes on at `to`; returns when someone switches to `from`.
-void switch_context(Context* from, Context* to);
-// The same where nobody will ever come back to `from`.
-void leave_context(Context* from, Context* to);
-
 // Marks memory as out of bounds or within for AddressSanitizer; nothing without it.
 void forbid_memory(const void* memory, size_t bytes);
 void allow_memory(const void* memory, size_t bytes);

@@ -15,48 +15,6 @@ bool is_same(Site a, Site b) { return a.line == b.line && (a.file == b.file || s
 
 }  // namespace
 
-void Scheduler::list(Warp* warp) {
-  warp->list_place = static_cast<uint32_t>(ready_.size());
-  ready_.push_back(warp);
-}
-
-void Scheduler::unlist(Warp* warp) {
-  ready_[warp->list_place] = ready_.back();
-  ready_[warp->list_place]->list_place = warp->list_place;
-  ready_.pop_back();
-}
-
-void Scheduler::release(Warp* warp) {
-  if (warp->runnable == 0) list(warp);
-  warp->runnable = all_lanes_;
-  warp->waiting = 0;
-}
-
-// A lane that can run, seldom of another warp than the preferred one; nullptr if there is none.
-Lane* Scheduler::pick(Warp* preferred) {
-  if (ready_.empty()) return nullptr;
-  const uint64_t drawn = draw();
-  Warp* warp = preferred;
-  if (warp == nullptr || warp->runnable == 0 || (drawn & stay_mask_) == 0) {
-    warp = ready_[((drawn >> 32) * ready_.size()) >> 32];
-  }
-  const uint32_t first = static_cast<uint32_t>(drawn >> 20) & (machine.wave - 1);
-  const uint64_t from_first = warp->runnable >> first;
-  const int lane =
-      from_first != 0 ? static_cast<int>(first) + __builtin_ctzll(from_first) : __builtin_ctzll(warp->runnable);
-  return &warp->lanes[lane];
-}
-
-// Lets a lane run that can; returns when it is this lane's turn again.
-void Scheduler::leave(Warp* preferred) {
-  Lane* self = machine.lane;
-  Lane* next = pick(preferred);
-  if (next == self) return;
-  machine.lane = next;
-  machine.switches++;
-  switch_context(&self->context, next == nullptr ? &home_ : &next->context);
-}
-
 // Nothing on the stack of this lane is ever destroyed, so no memory may hang on it.
 void Scheduler::fail(std::string&& what) {
   Lane* self = machine.lane;
@@ -95,12 +53,6 @@ void Scheduler::join_meeting(Warp* warp, Meeting meeting, Site site) {
                      warp->waiting, Call{warp->meeting, warp->site}));
   }
   warp->waiting++;
-}
-
-void Scheduler::wait_in_warp(Warp* warp, uint32_t index) {
-  warp->runnable &= ~(uint64_t{1} << index);
-  if (warp->runnable == 0) unlist(warp);
-  leave(warp);
 }
 
 const uint64_t* Scheduler::meet_warp(Meeting meeting, uint64_t value, Site site) {

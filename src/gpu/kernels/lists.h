@@ -114,7 +114,7 @@ TOKENDRAW_KERNEL void TOKENDRAW_LAUNCH_BOUNDS(kThreads, 1) make_list_tables(cons
   if (request::slice_of_row(a.request.history, row, &history)) {
     bad |= make_table(a, row, ListKind::kHistory, history, &begin);
   }
-  if (platform::thread_index() == 0) a.lists.row_status[row] = bad ? draw::kBadId : 0;
+  if (platform::thread_index() == 0) a.lists.row_status[row] = bad ? uint32_t{draw::kBadId} : 0u;
 }
 
 }  // namespace tokendraw::gpu

@@ -210,7 +210,7 @@ class RowWork {
     const auto lines = static_cast<int32_t>(s.hits) * group_lines_;
     for (auto first = static_cast<int32_t>(warp_index<kWave>()) * kBatch; first < lines; first += kWarps * kBatch) {
       if (list_is_full()) break;
-      platform::Words16 words[kBatch];
+      platform::Words16 words[kBatch] = {};
 #pragma unroll
       for (int b = 0; b < kBatch; ++b) {
         const int32_t line = line_of_hits(first + b, lines);
@@ -309,7 +309,7 @@ class RowWork {
       const int32_t last_group = group + at_once < last ? group + at_once : last;
       const int32_t end = last_group * group_lines_ < lines ? last_group * group_lines_ : lines;
       for (int32_t line = group * group_lines_; line < end; line += kBatch) {
-        platform::Words16 words[kBatch];
+        platform::Words16 words[kBatch] = {};
 #pragma unroll
         for (int b = 0; b < kBatch; ++b) {
           if (line + b < end && needed((line + b) / group_lines_)) words[b] = row.fetch(line + b);

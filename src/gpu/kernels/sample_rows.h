@@ -43,7 +43,7 @@ TOKENDRAW_KERNEL void TOKENDRAW_LAUNCH_BOUNDS(kThreads, 2) sample_row(const TOKE
   nan = platform::block_any(nan);
   const auto thread = static_cast<int32_t>(platform::thread_index());
   const float max = work.block.max(thread < work.groups() ? s.group_max[thread] : -draw::infinity());
-  const uint32_t status = (nan ? draw::kNanLogit : 0u) | list_status(a, row, s);
+  const uint32_t status = (nan ? uint32_t{draw::kNanLogit} : 0u) | list_status(a, row, s);
   FinishRow<kDtype, kEdited, kWave> finish(a, work);
   const request::RowResult result = finish.run(max, status, false);
   if (thread == 0) request::write_row_result(a.request, row, result);
@@ -75,7 +75,7 @@ TOKENDRAW_KERNEL void TOKENDRAW_LAUNCH_BOUNDS(kThreads, 2) split_maxima(const TO
   work.read_maxima(first, last, a.group_max + row * kMaxGroups, nan);
   nan = platform::block_any(nan);
   if (platform::thread_index() == 0) {
-    a.split_nan[row * plan::kGpuMaxSplits + platform::block_x()] = nan ? draw::kNanLogit : 0;
+    a.split_nan[row * plan::kGpuMaxSplits + platform::block_x()] = nan ? uint32_t{draw::kNanLogit} : 0u;
   }
 }
 
@@ -124,7 +124,7 @@ TOKENDRAW_KERNEL void TOKENDRAW_LAUNCH_BOUNDS(kThreads, 2) split_finish(const TO
   RowWork<kDtype, kEdited, kWave> work(reader, a.group_lines, s);
   const auto thread = static_cast<int32_t>(platform::thread_index());
   const bool nan = thread < a.splits && a.split_nan[row * plan::kGpuMaxSplits + thread] != 0;
-  const uint32_t status = (platform::block_any(nan) ? draw::kNanLogit : 0u) | list_status(a, row, s);
+  const uint32_t status = (platform::block_any(nan) ? uint32_t{draw::kNanLogit} : 0u) | list_status(a, row, s);
   const float max = load_maxima(a, row, work);
   const bool masses_known = Finish::needs_total(a, s.inputs);
   if (masses_known && thread < work.groups()) s.group_mass[thread] = a.group_mass[row * kMaxGroups + thread];
