@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Runs clang-tidy (.clang-tidy) on the library and the command line: scripts/run_clang_tidy.sh BUILD_DIR JOBS
+# Runs clang-tidy (.clang-tidy) on the library, the command line and the GPU emulator:
+# scripts/run_clang_tidy.sh BUILD_DIR JOBS
 # BUILD_DIR holds a compile_commands.json made for clang.
 set -euo pipefail
 
@@ -8,7 +9,7 @@ build=${1:?usage: scripts/run_clang_tidy.sh BUILD_DIR JOBS}
 jobs=$2
 cd "$(dirname "$0")/.."
 tool=$(command -v clang-tidy-14 || command -v clang-tidy)
-mapfile -t files < <(scripts/list_sources.sh .cpp | grep -E '^(src|tools)/')
+mapfile -t files < <(scripts/list_sources.sh .cpp | grep -E '^(src|tools|tests/simt)/')
 if [ ${#files[@]} -eq 0 ]; then
   echo "run_clang_tidy: found no source file" >&2
   exit 1

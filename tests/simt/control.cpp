@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control.h"
 
+#include <array>
 #include <memory>
 #include <mutex>
 
@@ -58,10 +59,10 @@ void simt_fail_next(int call, uint32_t after, int code) {
 }
 
 const char* simt_last_report(void) {
-  thread_local std::string copy;
+  thread_local std::array<char, 1024> copy;
   const Lock lock(driver().lock);
-  copy = driver().report;
-  return copy.c_str();
+  copy[driver().report.copy(copy.data(), copy.size() - 1)] = '\0';
+  return copy.data();
 }
 
 uint64_t simt_count_launches(void) {

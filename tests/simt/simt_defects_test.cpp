@@ -181,7 +181,7 @@ void diverge(Defect defect, uint32_t odd_one) {
       }
       break;
     case Defect::kOtherPlace:
-      if (odd) {
+      if (odd) {  // NOLINT(bugprone-branch-clone): that is the defect
         (void)warp_shuffle<kWave>(1u, 0);
       } else {
         (void)warp_shuffle<kWave>(1u, 0);
