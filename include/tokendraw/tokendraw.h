@@ -449,6 +449,16 @@ TOKENDRAW_API TokendrawStatus tokendraw_sample_host(TokendrawSampler* sampler, c
 TOKENDRAW_API TokendrawStatus tokendraw_describe_plan(const TokendrawSampler* sampler, const TokendrawBatch* batch,
                                                       char* text, size_t capacity, size_t* needed);
 
+/* The same for a device that need not be there: what a sampler on a device with these facts would run.
+ * device: `backend`, `target` and `compute_units` count and, on a GPU, `simd_width_f32`, which is 32 or 64; on the CPU
+ * compute_units is the number of threads. `device->struct_size` must be set. The batch's memory may be of any kind.
+ * Thread-safe.
+ * Errors: INVALID_DEVICE, INVALID_STRUCT_SIZE, INVALID_OUTPUT_POINTER, INVALID_BACKEND, INVALID_ALGORITHM, UNSUPPORTED
+ * for an algorithm that runs on the CPU only, and those of the batch. */
+TOKENDRAW_API TokendrawStatus tokendraw_describe_device_plan(const TokendrawDeviceInfo* device,
+                                                             TokendrawAlgorithm algorithm, const TokendrawBatch* batch,
+                                                             char* text, size_t capacity, size_t* needed);
+
 #ifdef __cplusplus
 } /* extern "C" */
 #endif

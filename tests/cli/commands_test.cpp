@@ -29,9 +29,10 @@ TEST(Program, HelpAndVersion) {
   }
   const Finished sample = run_tokendraw({"sample", "--help"});
   EXPECT_EQ(sample.exit_code, 0);
-  for (const char* option : {"--dtype", "--temperature", "--top-k", "--top-p", "--min-p", "--top-p-base", "--seed",
-                             "--stream", "--offset", "--random", "--rows", "--draws", "--algorithm", "--backend",
-                             "--threads", "--cpu-target", "--format", "--tokens", "--strict"}) {
+  for (const char* option :
+       {"--dtype",  "--temperature",    "--top-k",   "--top-p",      "--min-p",  "--top-p-base", "--seed",
+        "--stream", "--offset",         "--random",  "--rows",       "--draws",  "--algorithm",  "--backend",
+        "--device", "--on-gpu-failure", "--threads", "--cpu-target", "--format", "--tokens",     "--strict"}) {
     EXPECT_TRUE(contains(sample.out, option)) << option;
   }
   EXPECT_EQ(run_tokendraw({"--version"}).out, std::string("tokendraw ") + tokendraw_version_string() + "\n");
@@ -57,8 +58,9 @@ TEST(Info, TellsWhatTheLibraryTells) {
 }
 
 TEST(Plan, DescribesABatchWithoutLogits) {
-  const std::vector<std::string> arguments = {"plan", "--vocab", "128256", "--batch",   "64", "--dtype",
-                                              "bf16", "--top-k", "50",     "--threads", "2"};
+  const std::vector<std::string> arguments = {"plan",    "--vocab",   "128256",  "--batch", "64",
+                                              "--dtype", "bf16",      "--top-k", "50",      "--threads",
+                                              "2",       "--backend", "cpu"};
   const Finished text = run_tokendraw(arguments);
   EXPECT_EQ(text.exit_code, 0);
   EXPECT_TRUE(contains(text.out, "backend: cpu\n"));
@@ -81,7 +83,21 @@ TEST(Plan, TheAlgorithmAskedForIsTheOnePlanned) {
     EXPECT_EQ(json_of({"plan", "--vocab", "1000", "--algorithm", algorithm, "--format", "json"})["algorithm"],
               algorithm);
   }
-  EXPECT_EQ(json_of({"plan", "--vocab", "1000", "--device", "cpu", "--format", "json"})["backend"], "cpu");
+  EXPECT_EQ(json_of({"plan", "--vocab", "1000", "--backend", "cpu", "--format", "json"})["backend"], "cpu");
+}
+
+// A GPU that need not be here: its plan is a function of the facts given.
+TEST(Plan, TakesTheFactsOfAGpu) {
+  const std::vector<std::string> arguments = {
+      "plan", "--vocab",         "128256", "--batch",  "64",  "--backend", "cuda", "--compute-units",
+      "132",  "--device-target", "sm_90",  "--format", "json"};
+  const json plan = json_of(arguments);
+  EXPECT_EQ(plan["backend"], "cuda");
+  EXPECT_EQ(plan["target"], "sm_90");
+  EXPECT_EQ(plan["vocab"], "128256");
+  std::vector<std::string> small = arguments;
+  small[8] = "8";
+  EXPECT_NE(json_of(small), plan);
 }
 
 TEST(Plan, TakesMasksBiasesAndHistories) {

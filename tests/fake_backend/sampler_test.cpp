@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <tokendraw/tokendraw.h>
 
+#include <algorithm>
 #include <string>
 
 #include "fake_backend/device_batch.h"
@@ -178,6 +179,66 @@ TEST(GpuSampler, PlansAndWorkspacesAreTheDevices) {
     EXPECT_EQ(tokendraw_get_workspace_bytes(sampler.get(), &raw, &bytes), TOKENDRAW_OK);
     EXPECT_LT(bytes, size_t{1} << 20);
   }
+}
+
+// The plan for a device that is there is the plan for its facts.
+TEST(GpuSampler, PlansForDevicesThatNeedNotBeThere) {
+  const cases::CaseBatch batch(some_cases().back());
+  cases::CaseOutput output;
+  const TokendrawBatch raw = batch.batch(output);
+  TokendrawDeviceInfo device = {};
+  device.struct_size = sizeof device;
+  const auto describe = [&](TokendrawAlgorithm algorithm, std::string* text) {
+    char buffer[2000];
+    size_t needed = 0;
+    const TokendrawStatus status =
+        tokendraw_describe_device_plan(&device, algorithm, &raw, buffer, sizeof buffer, &needed);
+    if (status == TOKENDRAW_OK) {
+      *text = buffer;
+      EXPECT_EQ(needed, text->size() + 1);
+    }
+    return status;
+  };
+  for (const auto backend : {TOKENDRAW_BACKEND_CUDA, TOKENDRAW_BACKEND_HIP}) {
+    ASSERT_EQ(tokendraw_get_device_info(backend, 0, &device), TOKENDRAW_OK);
+    TokendrawSamplerOptions options = cuda_options(kUseCpu);
+    options.backend = backend;
+    options.algorithm = TOKENDRAW_ALGORITHM_REFINE;
+    char expected[2000];
+    ASSERT_EQ(tokendraw_describe_plan(make_sampler(options).get(), &raw, expected, sizeof expected, nullptr),
+              TOKENDRAW_OK);
+    std::string text;
+    ASSERT_EQ(describe(TOKENDRAW_ALGORITHM_REFINE, &text), TOKENDRAW_OK);
+    EXPECT_EQ(text, expected);
+    EXPECT_EQ(describe(TOKENDRAW_ALGORITHM_REFERENCE, &text), TOKENDRAW_ERROR_UNSUPPORTED);
+    EXPECT_EQ(describe(static_cast<TokendrawAlgorithm>(9), &text), TOKENDRAW_INVALID_ALGORITHM);
+  }
+  std::string text;
+  const TokendrawDeviceInfo good = device;
+  device.compute_units = 0;
+  EXPECT_EQ(describe(TOKENDRAW_ALGORITHM_AUTO, &text), TOKENDRAW_INVALID_DEVICE);
+  device = good;
+  device.simd_width_f32 = 16;
+  EXPECT_EQ(describe(TOKENDRAW_ALGORITHM_AUTO, &text), TOKENDRAW_INVALID_DEVICE);
+  device = good;
+  device.backend = TOKENDRAW_BACKEND_AUTO;
+  EXPECT_EQ(describe(TOKENDRAW_ALGORITHM_AUTO, &text), TOKENDRAW_INVALID_BACKEND);
+  device = good;
+  device.struct_size -= 1;
+  EXPECT_EQ(describe(TOKENDRAW_ALGORITHM_AUTO, &text), TOKENDRAW_INVALID_STRUCT_SIZE);
+  device = good;
+  std::fill_n(device.target, sizeof device.target, 'x');  // without an end
+  EXPECT_EQ(describe(TOKENDRAW_ALGORITHM_AUTO, &text), TOKENDRAW_OK);
+  EXPECT_NE(text.find("target: " + std::string(sizeof device.target, 'x') + "\n"), std::string::npos);
+  ASSERT_EQ(tokendraw_get_device_info(TOKENDRAW_BACKEND_CPU, 0, &device), TOKENDRAW_OK);
+  EXPECT_EQ(describe(TOKENDRAW_ALGORITHM_REFERENCE, &text), TOKENDRAW_OK);
+  EXPECT_EQ(text.rfind("backend: cpu\n", 0), 0u);
+  EXPECT_EQ(tokendraw_describe_device_plan(nullptr, TOKENDRAW_ALGORITHM_AUTO, &raw, nullptr, 0, nullptr),
+            TOKENDRAW_INVALID_DEVICE);
+  EXPECT_EQ(tokendraw_describe_device_plan(&device, TOKENDRAW_ALGORITHM_AUTO, &raw, nullptr, 1, nullptr),
+            TOKENDRAW_INVALID_OUTPUT_POINTER);
+  EXPECT_EQ(tokendraw_describe_device_plan(&device, TOKENDRAW_ALGORITHM_AUTO, nullptr, nullptr, 0, nullptr),
+            TOKENDRAW_INVALID_BATCH);
 }
 
 }  // namespace

@@ -9,7 +9,6 @@
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "commands.h"
 #include "output_format.h"
@@ -33,35 +32,18 @@ struct PlanOptions {
   TokendrawDtype dtype = TOKENDRAW_DTYPE_F32;
   FilterOptions filters;
   SamplerChoice sampler;
-  std::string device = "cpu";
+  // Of a device that need not be there; 0: one of this machine is meant
+  int32_t compute_units = 0;
+  int32_t wave_width = 0;
+  std::string device_target = "unknown";
   BiasForm bias = BiasForm::kNone;
   bool mask = false;
   bool history = false;
   ReportFormat format = ReportFormat::kText;
 };
 
-// Devices are named by their backend, "cpu". A name of hardware that no backend of this build knows is refused, since
-// a plan made up for it would be worth nothing.
-TokendrawBackend find_device(const std::string& name) {
-  std::vector<std::string> known;
-  for (int32_t i = 0; i < tokendraw_get_backend_count(); ++i) {
-    TokendrawBackendInfo info{};
-    info.struct_size = sizeof info;
-    require_ok(tokendraw_get_backend_info(i, &info), fmt::format("asking for backend {}", i));
-    if (info.available == 0) continue;
-    known.emplace_back(tokendraw_backend_name(info.backend));
-    if (known.back() == name) return info.backend;
-  }
-  throw CliError(kExitUsage, fmt::format("--device: this build has no backend for '{}'; known devices: {}", name,
-                                         fmt::join(known, ", ")));
-}
-
-std::string describe(const PlanOptions& options) {
-  SamplerChoice choice = options.sampler;
-  choice.backend = find_device(options.device);
-  const SamplerHandle sampler = make_sampler(choice);
-
-  // The plan reads no array, so one word stands for all of them.
+// A batch of this shape. The plan reads no array, so one word stands for all of them.
+TokendrawBatch make_batch(const PlanOptions& options) {
   alignas(64) static uint64_t word = 0;
   const void* any = &word;
   TokendrawBatch batch;
@@ -91,11 +73,48 @@ std::string describe(const PlanOptions& options) {
     batch.history_offsets = static_cast<const int64_t*>(any);
     batch.history_entries = options.batch;
   }
+  return batch;
+}
 
+// Facts of a device that need not be there, as far as they are given.
+TokendrawDeviceInfo imagined_device(const PlanOptions& options) {
+  const TokendrawBackend backend = options.sampler.backend;
+  if (backend != TOKENDRAW_BACKEND_CUDA && backend != TOKENDRAW_BACKEND_HIP) {
+    throw CliError(kExitUsage, "--compute-units: say --backend cuda or --backend hip as well");
+  }
+  if (options.sampler.device >= 0) {
+    throw CliError(kExitUsage, "--device: with --compute-units no device of this machine is meant");
+  }
+  TokendrawDeviceInfo device{};
+  device.struct_size = sizeof device;
+  device.backend = backend;
+  device.compute_units = options.compute_units;
+  device.simd_width_f32 = options.wave_width != 0 ? options.wave_width : backend == TOKENDRAW_BACKEND_HIP ? 64 : 32;
+  const auto end = fmt::format_to_n(device.target, sizeof device.target - 1, "{}", options.device_target);
+  *end.out = '\0';
+  return device;
+}
+
+std::string describe(const PlanOptions& options) {
+  const TokendrawBatch batch = make_batch(options);
+  const bool imagined = options.compute_units != 0;
+  SamplerHandle sampler;
+  TokendrawDeviceInfo device{};
+  if (imagined) {
+    device = imagined_device(options);
+  } else {
+    sampler = make_sampler(options.sampler);
+  }
+  const auto fill = [&](char* text, size_t capacity, size_t* needed) {
+    const TokendrawStatus status =
+        imagined ? tokendraw_describe_device_plan(&device, options.sampler.algorithm, &batch, text, capacity, needed)
+                 : tokendraw_describe_plan(sampler.get(), &batch, text, capacity, needed);
+    require_ok(status, "planning");
+  };
   size_t needed = 0;
-  require_ok(tokendraw_describe_plan(sampler.get(), &batch, nullptr, 0, &needed), "planning");
+  fill(nullptr, 0, &needed);
   std::string text(needed, '\0');
-  require_ok(tokendraw_describe_plan(sampler.get(), &batch, text.data(), text.size(), &needed), "planning");
+  fill(text.data(), text.size(), nullptr);
   text.resize(text.find('\0'));
   if (!text.empty() && text.back() != '\n') text += '\n';
   return text;
@@ -128,8 +147,15 @@ Command add_plan_command(CLI::App& program) {
   app->add_flag("--mask", options->mask, "With a token mask for each row");
   add_choice_option(*app, "--bias", options->bias, kBiasForms, "With a bias for each row [none]");
   app->add_flag("--history", options->history, "With penalties on a history");
-  app->add_option("--device", options->device, "Where it would run: a device that this build knows [cpu]")
-      ->type_name("NAME");
+  add_backend_options(*app, options->sampler);
+  constexpr int32_t kMostUnits = 65536;
+  CLI::Option* units = add_int32_option(*app, "--compute-units", options->compute_units, 1, kMostUnits,
+                                        "Plan for a GPU with so many, which need not be here");
+  app->add_option("--device-target", options->device_target, "That GPU's architecture, such as sm_90 [unknown]")
+      ->type_name("NAME")
+      ->needs(units);
+  add_int32_option(*app, "--wave-width", options->wave_width, 32, 64, "That GPU's lanes in a warp [cuda 32, hip 64]")
+      ->needs(units);
   add_algorithm_option(*app, options->sampler);
   add_thread_options(*app, options->sampler);
   add_report_format_option(*app, options->format);
