@@ -207,7 +207,7 @@ Error is_capturing(Stream stream, bool* capturing) {
   return {};
 }
 
-Error simt::launch_function(const LaunchShape& shape, Stream stream, std::function<void()> kernel) {
+Error simt::launch_function(const GridShape& shape, Stream stream, std::function<void()> kernel) {
   const Lock lock(driver().lock);
   StreamState* found = nullptr;
   if (const int code = find_stream(stream, SIMT_CALL_LAUNCH, &found)) return {code};

@@ -39,7 +39,7 @@ Error fill_async(void* to, int byte, size_t bytes, Stream stream);
 Error is_capturing(Stream stream, bool* capturing);
 
 namespace simt {
-Error launch_function(const LaunchShape& shape, Stream stream, std::function<void()> kernel);
+Error launch_function(const GridShape& shape, Stream stream, std::function<void()> kernel);
 }
 
 }  // namespace tokendraw::gpu::platform

@@ -190,7 +190,7 @@ void Driver::finish_device(int device) {
   }
 }
 
-void Driver::execute(int device, const LaunchShape& shape, const std::function<void()>& kernel) {
+void Driver::execute(int device, const GridShape& shape, const std::function<void()>& kernel) {
   if (lost[device] != 0) return;
   launches++;
   if (const int code = meet_failure(SIMT_CALL_EXECUTE, device)) {

@@ -90,7 +90,7 @@ class Driver {
   void enqueue(StreamState* stream, Work work);
   void finish(StreamState* stream);
   void finish_device(int device);
-  void execute(int device, const LaunchShape& shape, const std::function<void()>& kernel);
+  void execute(int device, const GridShape& shape, const std::function<void()>& kernel);
 
   int complain(int code, std::string what) {
     report = std::move(what);

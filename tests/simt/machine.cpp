@@ -17,13 +17,16 @@ Scheduler scheduler;
 void enter_lane() { scheduler.run_lane(); }
 
 // The dynamic shared memory has no variable of its own in the kernel.
-const char dynamic_key = 0;
+const char kDynamicKey = 0;
+
+// Each lane's stack takes two mappings of the 65530 that a process may have.
+constexpr size_t kMostLanes = 16384;
 
 }  // namespace
 
-void Scheduler::make_room(uint32_t units) {
-  const LaunchShape& shape = machine.shape;
-  const size_t resident = static_cast<size_t>(units) * shape.cluster_blocks;
+void Scheduler::make_room(size_t clusters) {
+  const GridShape& shape = machine.shape;
+  const size_t resident = clusters * shape.cluster_blocks;
   stacks_.reserve(resident * shape.threads);
   while (blocks_.size() < resident) {
     blocks_.push_back(std::make_unique<Block>());
@@ -40,9 +43,9 @@ void Scheduler::make_room(uint32_t units) {
       if (t % machine.wave == 0) warp->lanes = &block.lanes[t];
     }
   }
-  free_units_.resize(units);
-  std::iota(free_units_.begin(), free_units_.end(), size_t{0});
-  unit_blocks_left_.assign(units, 0);
+  clusters_.assign(clusters, {});
+  free_clusters_.resize(clusters);
+  std::iota(free_clusters_.begin(), free_clusters_.end(), size_t{0});
   ready_.clear();
 }
 
@@ -68,18 +71,18 @@ void Scheduler::start_block(Block* block, uint32_t x, uint32_t y) {
 }
 
 bool Scheduler::run_blocks(const std::vector<uint32_t>& order) {
-  const uint32_t cluster = machine.shape.cluster_blocks;
-  const uint32_t units_x = machine.shape.grid_x / cluster;
+  const uint32_t width = machine.shape.cluster_blocks;
+  const uint32_t clusters_x = machine.shape.grid_x / width;
   size_t started = 0;
-  const size_t units = free_units_.size();
-  while (started < order.size() || free_units_.size() < units) {
-    while (started < order.size() && !free_units_.empty()) {
-      const size_t unit = free_units_.back();
-      free_units_.pop_back();
-      unit_blocks_left_[unit] = cluster;
+  while (started < order.size() || free_clusters_.size() < clusters_.size()) {
+    while (started < order.size() && !free_clusters_.empty()) {
+      const size_t cluster = free_clusters_.back();
+      free_clusters_.pop_back();
+      clusters_[cluster] = {};
+      clusters_[cluster].blocks_left = width;
       const uint32_t next = order[started++];
-      for (uint32_t rank = 0; rank < cluster; rank++) {
-        start_block(blocks_[unit * cluster + rank].get(), next % units_x * cluster + rank, next / units_x);
+      for (uint32_t rank = 0; rank < width; rank++) {
+        start_block(blocks_[cluster * width + rank].get(), next % clusters_x * width + rank, next / clusters_x);
       }
     }
     Lane* lane = pick(nullptr);
@@ -117,8 +120,9 @@ bool Scheduler::run(const std::function<void()>& kernel, const Schedule& schedul
   std::vector<uint32_t> order(size_t{machine.shape.grid_x} / machine.shape.cluster_blocks * machine.shape.grid_y);
   std::iota(order.begin(), order.end(), uint32_t{0});
   for (size_t i = order.size(); i > 1; i--) std::swap(order[i - 1], order[draw_below(i)]);
-  const uint32_t asked = schedule.resident_units != 0 ? schedule.resident_units : 1 + draw_below(3);
-  make_room(static_cast<uint32_t>(std::min<size_t>(asked, order.size())));
+  const size_t asked = schedule.resident_units != 0 ? schedule.resident_units : 1 + draw_below(3);
+  const size_t most = kMostLanes / (size_t{machine.shape.threads} * machine.shape.cluster_blocks);
+  make_room(std::min({asked, order.size(), most}));
 
   const bool good = run_blocks(order);
   machine.lane = nullptr;
@@ -134,9 +138,9 @@ void Scheduler::check_address(uintptr_t address, size_t bytes, Site site) {
   if (address % bytes != 0) {
     fail(fmt::format("misaligned: {} bytes at the address {:#x} at {}", bytes, address, site));
   }
-  const size_t cluster = machine.lane->block->place / machine.shape.cluster_blocks * machine.shape.cluster_blocks;
-  for (uint32_t rank = 0; rank < machine.shape.cluster_blocks; rank++) {
-    if (blocks_[cluster + rank]->shared.contains(address, bytes)) return;
+  const size_t first = cluster_of(machine.lane->block) * machine.shape.cluster_blocks;
+  for (size_t rank = 0; rank < machine.shape.cluster_blocks; rank++) {
+    if (blocks_[first + rank]->shared.contains(address, bytes)) return;
   }
   const Range range = (*find_range_)(address);
   if (address < range.begin || address - range.begin + bytes > range.bytes) {
@@ -160,7 +164,22 @@ void* Scheduler::find_shared(const void* key, size_t bytes, bool dynamic, const 
   return machine.lane->block->shared.at(known->offset);
 }
 
-bool run_grid(const LaunchShape& shape, uint32_t wave, const std::function<void()>& kernel, const Schedule& schedule,
+void* Scheduler::map_shared(const void* shared, uint32_t rank, Site site) {
+  const Block* block = machine.lane->block;
+  const auto address = reinterpret_cast<uintptr_t>(shared);
+  if (!block->shared.contains(address, 1)) fail(fmt::format("maps what is not its shared memory at {}", site));
+  if (rank >= machine.shape.cluster_blocks) fail(fmt::format("maps block {} of its cluster at {}", rank, site));
+  const size_t cluster = cluster_of(block);
+  const Block* other = blocks_[cluster * machine.shape.cluster_blocks + rank].get();
+  if (other == block) return block->shared.at(block->shared.offset_of(address));
+  if (!clusters_[cluster].met) {
+    fail(fmt::format("maps another block's memory at {} before a cluster_barrier: it may not have begun", site));
+  }
+  if (!other->running) fail(fmt::format("maps the memory of a block that has ended at {}", site));
+  return other->shared.at(block->shared.offset_of(address));
+}
+
+bool run_grid(const GridShape& shape, uint32_t wave, const std::function<void()>& kernel, const Schedule& schedule,
               const std::function<Range(uintptr_t)>& find_range, std::string* report) {
   machine.shape = shape;
   machine.wave = wave;
@@ -186,6 +205,10 @@ bool meet_block(Meeting meeting, bool value, Site site) {
   return scheduler.meet_block(meeting, value, site);
 }
 
+uint32_t cluster_rank() { return static_cast<uint32_t>(machine.lane->block->place % machine.shape.cluster_blocks); }
+
+void* map_shared(const void* shared, uint32_t rank, Site site) { return scheduler.map_shared(shared, rank, site); }
+
 uint32_t block_x() { return machine.lane->block->x; }
 uint32_t block_y() { return machine.lane->block->y; }
 
@@ -198,7 +221,7 @@ void* static_shared(const void* key, size_t bytes, const char* name) {
 }
 
 void* dynamic_shared(const char* name) {
-  return scheduler.find_shared(&dynamic_key, machine.shape.dynamic_shared_bytes, true, name);
+  return scheduler.find_shared(&kDynamicKey, machine.shape.dynamic_shared_bytes, true, name);
 }
 
 }  // namespace tokendraw::gpu::platform::simt

@@ -51,7 +51,7 @@ struct Lane {
   uint32_t index;   // in its warp
 };
 
-struct LaunchShape {
+struct GridShape {
   uint32_t grid_x = 1;
   uint32_t grid_y = 1;
   uint32_t threads = 1;
@@ -75,7 +75,7 @@ struct Schedule {
 struct Machine {
   Lane* lane = nullptr;  // nullptr: no kernel runs
   int64_t until_preemption = 0;
-  LaunchShape shape;
+  GridShape shape;
   uint32_t wave = 32;
   Range last_range;       // found by the last look-up
   uint64_t switches = 0;  // between lanes, since the program began
@@ -84,7 +84,7 @@ inline Machine machine;
 
 // Runs a kernel, called once by each lane. `find_range` gives the device memory around an address, or an empty range.
 // Returns false where the kernel went wrong and says how in `report`.
-bool run_grid(const LaunchShape& shape, uint32_t wave, const std::function<void()>& kernel, const Schedule& schedule,
+bool run_grid(const GridShape& shape, uint32_t wave, const std::function<void()>& kernel, const Schedule& schedule,
               const std::function<Range(uintptr_t)>& find_range, std::string* report);
 
 // ---- For device functions. Those that find an error do not return.
@@ -97,6 +97,8 @@ void check_address_slowly(uintptr_t address, size_t bytes, Site site);
 void* static_shared(const void* key, size_t bytes, const char* name);
 void* dynamic_shared(const char* name);
 
+uint32_t cluster_rank();
+void* map_shared(const void* shared, uint32_t rank, Site site);  // the same place in another block of the cluster
 uint32_t block_x();
 uint32_t block_y();
 

@@ -24,6 +24,10 @@
   static_assert(alignof(Type) <= 16, "shared memory is aligned to 16 bytes");          \
   static char name##_key_;                                                             \
   Type& name = *static_cast<Type*>(::tokendraw::gpu::platform::simt::static_shared(&name##_key_, sizeof(Type), #name))
+#define TOKENDRAW_SHARED_DYNAMIC(Type, name)                                           \
+  static_assert(std::is_trivially_copyable_v<Type>, "shared memory begins undefined"); \
+  static_assert(alignof(Type) <= 16, "shared memory is aligned to 16 bytes");          \
+  Type* name = static_cast<Type*>(::tokendraw::gpu::platform::simt::dynamic_shared(#name))
 
 namespace tokendraw::gpu::platform {
 
@@ -41,6 +45,17 @@ inline void block_barrier(simt::Site site = simt::here()) {
 }
 inline bool block_any(bool value, simt::Site site = simt::here()) {
   return simt::meet_block(simt::Meeting::kBlockAny, value, site);
+}
+
+inline uint32_t cluster_rank() { return simt::cluster_rank(); }
+inline uint32_t cluster_blocks() { return simt::machine.shape.cluster_blocks; }
+inline void cluster_barrier(simt::Site site = simt::here()) {
+  (void)simt::meet_block(simt::Meeting::kClusterBarrier, false, site);
+}
+// Only after a cluster_barrier: another block's memory may be touched once it is known to have begun.
+template <typename T>
+T* cluster_map(T* shared, uint32_t rank, simt::Site site = simt::here()) {
+  return static_cast<T*>(simt::map_shared(shared, rank, site));
 }
 
 template <int kWave>
@@ -178,6 +193,12 @@ Error probe(void (*)(Parameters...)) {
 template <typename... Parameters>
 Error launch(void (*kernel)(Parameters...), Grid grid, uint32_t threads, Stream stream, Parameters... arguments) {
   return simt::launch_function({grid.x, grid.y, threads, 1, 0}, stream, [=] { kernel(arguments...); });
+}
+template <typename... Parameters>
+Error launch_shaped(void (*kernel)(Parameters...), const LaunchShape& shape, Stream stream, Parameters... arguments) {
+  return simt::launch_function(
+      {shape.grid.x, shape.grid.y, shape.threads, shape.cluster_blocks, shape.dynamic_shared_bytes}, stream,
+      [=] { kernel(arguments...); });
 }
 
 }  // namespace tokendraw::gpu::platform

@@ -72,6 +72,31 @@ const uint64_t* Scheduler::meet_warp(Meeting meeting, uint64_t value, Site site)
   return values;
 }
 
+// All waiting lanes of the block go on.
+void Scheduler::release_block(Block* block) {
+  block->answers[block->phase] = block->any;
+  block->any = false;
+  block->phase ^= 1;
+  block->warps_waiting = 0;
+  idle_steps_ = 0;
+  for (Warp& warp : block->warps) release(&warp);
+}
+
+// Counts a block in at its cluster's barrier; whether it was the last.
+bool Scheduler::join_cluster(const Block* block, Site site) {
+  Cluster& cluster = clusters_[cluster_of(block)];
+  if (cluster.blocks_waiting > 0 && !is_same(cluster.site, site)) {
+    fail(fmt::format("divergence: it calls {} while {} blocks of its cluster wait at {}",
+                     Call{Meeting::kClusterBarrier, site}, cluster.blocks_waiting, cluster.site));
+  }
+  cluster.site = site;
+  cluster.blocks_waiting++;
+  if (cluster.blocks_waiting < machine.shape.cluster_blocks) return false;
+  cluster.blocks_waiting = 0;
+  cluster.met = true;
+  return true;
+}
+
 bool Scheduler::meet_block(Meeting meeting, bool value, Site site) {
   Lane* self = machine.lane;
   Warp* warp = self->warp;
@@ -79,6 +104,10 @@ bool Scheduler::meet_block(Meeting meeting, bool value, Site site) {
   if (block->ended > 0) {
     fail(fmt::format("divergence: it calls {} though {} threads of its block have ended", Call{meeting, site},
                      block->ended));
+  }
+  if (meeting == Meeting::kClusterBarrier && clusters_[cluster_of(block)].ended > 0) {
+    fail(fmt::format("divergence: it calls {} though {} threads of its cluster have ended", Call{meeting, site},
+                     clusters_[cluster_of(block)].ended));
   }
   join_meeting(warp, meeting, site);
   const bool* answer = &block->answers[block->phase];
@@ -99,12 +128,16 @@ bool Scheduler::meet_block(Meeting meeting, bool value, Site site) {
     wait_in_warp(warp, self->index);
     return *answer;
   }
-  block->answers[block->phase] = block->any;
-  block->any = false;
-  block->phase ^= 1;
-  block->warps_waiting = 0;
-  idle_steps_ = 0;
-  for (Warp& each : block->warps) release(&each);
+  if (meeting == Meeting::kClusterBarrier) {
+    if (!join_cluster(block, site)) {
+      wait_in_warp(warp, self->index);
+      return *answer;
+    }
+    const size_t first = cluster_of(block) * machine.shape.cluster_blocks;
+    for (size_t i = 0; i < machine.shape.cluster_blocks; i++) release_block(blocks_[first + i].get());
+  } else {
+    release_block(block);
+  }
   leave(nullptr);
   return *answer;
 }
@@ -134,6 +167,12 @@ void Scheduler::end_lane() {
     fail(fmt::format("divergence: it ends while {} warps of its block wait in {}", block->warps_waiting,
                      Call{block->meeting, block->site}));
   }
+  Cluster& cluster = clusters_[cluster_of(block)];
+  if (cluster.blocks_waiting > 0) {
+    fail(fmt::format("divergence: it ends while {} blocks of its cluster wait in {}", cluster.blocks_waiting,
+                     Call{Meeting::kClusterBarrier, cluster.site}));
+  }
+  cluster.ended++;
   warp->ended++;
   warp->runnable &= ~(uint64_t{1} << self->index);
   if (warp->runnable == 0) unlist(warp);
@@ -144,8 +183,7 @@ void Scheduler::end_lane() {
   } else {  // run_blocks may start another block
     block->shared.forbid();
     block->running = false;
-    const size_t unit = block->place / machine.shape.cluster_blocks;
-    if (--unit_blocks_left_[unit] == 0) free_units_.push_back(unit);
+    if (--cluster.blocks_left == 0) free_clusters_.push_back(cluster_of(block));
     machine.lane = nullptr;
   }
   leave_context(&self->context, machine.lane == nullptr ? &home_ : &machine.lane->context);

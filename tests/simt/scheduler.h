@@ -44,6 +44,15 @@ struct Block {
   std::vector<Warp> warps;
 };
 
+// Blocks that run together; a block that was launched without a cluster is one of its own.
+struct Cluster {
+  uint32_t blocks_left = 0;
+  uint32_t blocks_waiting = 0;
+  uint32_t ended = 0;  // lanes
+  Site site = {};
+  bool met = false;  // at a barrier, so all its blocks are known to have begun
+};
+
 // What is kept from one kernel to the next, and the state of the kernel that runs.
 class Scheduler {
  public:
@@ -55,6 +64,7 @@ class Scheduler {
   [[noreturn]] void fail(std::string&& what);
   const uint64_t* meet_warp(Meeting meeting, uint64_t value, Site site);
   bool meet_block(Meeting meeting, bool value, Site site);
+  void* map_shared(const void* shared, uint32_t rank, Site site);
   void preempt(Site site);
   void check_address(uintptr_t address, size_t bytes, Site site);
   void* find_shared(const void* key, size_t bytes, bool dynamic, const char* name);
@@ -69,7 +79,7 @@ class Scheduler {
   uint32_t draw_below(uint64_t bound) { return static_cast<uint32_t>(((draw() >> 32) * bound) >> 32); }
   void draw_preemption() { machine.until_preemption = draw_below(2 * preemption_mean_); }
 
-  void make_room(uint32_t units);
+  void make_room(size_t clusters);
   void start_block(Block* block, uint32_t x, uint32_t y);
   bool run_blocks(const std::vector<uint32_t>& order);
   void end_lane();
@@ -79,6 +89,9 @@ class Scheduler {
   void release(Warp* warp);
   Lane* pick(Warp* preferred);
   void leave(Warp* preferred);
+  void release_block(Block* block);
+  bool join_cluster(const Block* block, Site site);
+  size_t cluster_of(const Block* block) const { return block->place / machine.shape.cluster_blocks; }
   void join_meeting(Warp* warp, Meeting meeting, Site site);
   void wait_in_warp(Warp* warp, uint32_t index);
 
@@ -97,8 +110,8 @@ class Scheduler {
   uint32_t preemption_mean_ = 1;
   uint64_t stay_mask_ = 0;  // another warp is chosen where a draw has none of these bits
   uint64_t all_lanes_ = 0;
-  std::vector<size_t> free_units_;  // places for clusters; a block without one is a cluster of its own
-  std::vector<uint32_t> unit_blocks_left_;
+  std::vector<Cluster> clusters_;  // resident ones
+  std::vector<size_t> free_clusters_;
 };
 
 // ---- What every meeting does

@@ -43,6 +43,7 @@ class SharedMemory {
   void forbid();                                                       // the block has ended
 
   unsigned char* at(size_t offset) const { return bytes_ + offset; }
+  size_t offset_of(uintptr_t address) const { return address - reinterpret_cast<uintptr_t>(bytes_); }
   bool contains(uintptr_t address, size_t bytes) const;
 
  private:

@@ -17,6 +17,9 @@
 #define TOKENDRAW_SHARED(Type, name)                                \
   __shared__ alignas(16) unsigned char name##_bytes_[sizeof(Type)]; \
   Type& name = *reinterpret_cast<Type*>(name##_bytes_)
+#define TOKENDRAW_SHARED_DYNAMIC(Type, name)                                 \
+  extern __shared__ __align__(16) unsigned char tokendraw_dynamic_shared_[]; \
+  Type* name = reinterpret_cast<Type*>(tokendraw_dynamic_shared_)
 
 namespace tokendraw::gpu::platform {
 
@@ -80,6 +83,28 @@ TOKENDRAW_DEVICE uint64_t warp_ballot(bool value) {
   static_assert(kWave == 32);
   return __ballot_sync(0xffffffffu, value ? 1 : 0);
 }
+
+// Before sm_90 a block is a cluster of its own.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+TOKENDRAW_DEVICE uint32_t cluster_rank() { return __clusterRelativeBlockRank(); }
+TOKENDRAW_DEVICE uint32_t cluster_blocks() { return __clusterSizeInBlocks(); }
+TOKENDRAW_DEVICE void cluster_barrier() {
+  __cluster_barrier_arrive();
+  __cluster_barrier_wait();
+}
+template <typename T>
+TOKENDRAW_DEVICE T* cluster_map(T* shared, uint32_t rank) {
+  return static_cast<T*>(__cluster_map_shared_rank(shared, rank));
+}
+#else
+TOKENDRAW_DEVICE uint32_t cluster_rank() { return 0; }
+TOKENDRAW_DEVICE uint32_t cluster_blocks() { return 1; }
+TOKENDRAW_DEVICE void cluster_barrier() { __syncthreads(); }
+template <typename T>
+TOKENDRAW_DEVICE T* cluster_map(T* shared, uint32_t) {
+  return shared;
+}
+#endif
 
 TOKENDRAW_DEVICE uint32_t atomic_add(uint32_t* to, uint32_t value) { return atomicAdd(to, value); }
 TOKENDRAW_DEVICE uint64_t atomic_add(uint64_t* to, uint64_t value) {
@@ -199,6 +224,38 @@ Error launch(void (*kernel)(Parameters...), Grid grid, uint32_t threads, Stream 
   void* pointers[] = {static_cast<void*>(&arguments)...};
   const cudaError_t code =
       cudaLaunchKernel(reinterpret_cast<const void*>(kernel), dim3(grid.x, grid.y), dim3(threads), pointers, 0, stream);
+  if (code != cudaSuccess) (void)cudaGetLastError();
+  return error_of(code);
+}
+
+template <typename... Parameters>
+Error launch_shaped(void (*kernel)(Parameters...), const LaunchShape& shape, Stream stream, Parameters... arguments) {
+  constexpr uint32_t kPortableBlocks = 8;  // larger clusters must be asked for
+  const void* function = reinterpret_cast<const void*>(kernel);
+  cudaError_t code = cudaSuccess;
+  if (shape.dynamic_shared_bytes > 0) {
+    code = cudaFuncSetAttribute(function, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                static_cast<int>(shape.dynamic_shared_bytes));
+  }
+  if (code == cudaSuccess && shape.cluster_blocks > kPortableBlocks) {
+    code = cudaFuncSetAttribute(function, cudaFuncAttributeNonPortableClusterSizeAllowed, 1);
+  }
+  if (code == cudaSuccess) {
+    cudaLaunchAttribute cluster = {};
+    cluster.id = cudaLaunchAttributeClusterDimension;
+    cluster.val.clusterDim.x = shape.cluster_blocks;
+    cluster.val.clusterDim.y = 1;
+    cluster.val.clusterDim.z = 1;
+    cudaLaunchConfig_t config = {};
+    config.gridDim = dim3(shape.grid.x, shape.grid.y);
+    config.blockDim = dim3(shape.threads);
+    config.dynamicSmemBytes = shape.dynamic_shared_bytes;
+    config.stream = stream;
+    config.attrs = &cluster;
+    config.numAttrs = shape.cluster_blocks > 1 ? 1 : 0;  // devices without clusters know no such attribute
+    void* pointers[] = {static_cast<void*>(&arguments)...};
+    code = cudaLaunchKernelExC(&config, function, pointers);
+  }
   if (code != cudaSuccess) (void)cudaGetLastError();
   return error_of(code);
 }

@@ -11,6 +11,9 @@
 //   TOKENDRAW_GRID_CONSTANT             before the type of a kernel's argument that is only read
 //   TOKENDRAW_SHARED(Type, name)        in a kernel: a reference `name` to one Type in the block's shared memory, whose
 //                                       content is undefined at first; Type is trivial
+//   TOKENDRAW_SHARED_DYNAMIC(Type, name)
+//                                       in a kernel: a pointer `name` to the dynamic shared memory of the launch, at a
+//                                       16-byte boundary, undefined at first; one for all functions of the kernel
 //
 // Device functions, in tokendraw::gpu::platform. "Warp" is a warp or wave of kWave lanes, a template argument: 32
 // or 64. Blocks are one-dimensional and hold a multiple of kWave threads; grids have two dimensions.
@@ -22,14 +25,20 @@
 //                                       T: int32_t, uint32_t, float, uint64_t. All lanes of the warp call. shuffle_up
 //                                       returns a lane's own value where lane < by.
 //   uint64_t warp_ballot<kWave>(bool)   all lanes of the warp call; bit l is lane l's value
+//   uint32_t cluster_rank(), cluster_blocks()
+//                                       of the block in its cluster; 0 and 1 where there are no clusters
+//   void     cluster_barrier()          all threads of the cluster; orders memory among them. Needed before the first
+//                                       look at another block's memory, and before a block ends that others look at
+//   T*       cluster_map(T*, rank)      where the block of this rank has what this block has here in shared memory
 //   T        atomic_add(T*, T)          uint32_t, uint64_t, shared or global memory; returns the old value
 //   T        atomic_max(T*, T), atomic_or(T*, T)   uint32_t, returns the old value
 //   T        atomic_min(T*, T)          uint64_t, global memory, returns the old value
 //   uint64_t atomic_exchange_if(uint64_t*, uint64_t expected, uint64_t desired)   compare and swap; the old value
 //   void     fence_device()             what this thread wrote before is visible on the device before what it writes
-//   after T        load_shared_result(const T*)   a read of memory that other blocks wrote before a fence: never from a
-//   cache
-//                                       of this multiprocessor. T: 4 or 8 bytes
+//                                       after
+//   T        load_shared_result(const T*)
+//                                       a read of memory that other blocks wrote before a fence: never from a cache of
+//                                       this multiprocessor. T: 4 or 8 bytes
 //   Words16  load_words(const void*)    16 bytes at a 16-byte boundary of memory that no one writes during the kernel
 //   T        load_value(const T*)       the same for one value of 2, 4 or 8 bytes
 //   float    max_number(float, float)   the larger; the other one if one is NaN
@@ -49,8 +58,11 @@
 //   Error fill_async(void* to, int byte, size_t, Stream)
 //   Error is_capturing(Stream, bool*)
 //   Error probe(kernel)                 whether the current device can run it
-//   Error launch(kernel, Grid, uint32_t threads, Stream, arguments...)   also reports what an earlier launch left
-//   behind
+//   Error launch(kernel, Grid, uint32_t threads, Stream, arguments...)
+//                                       also reports what an earlier launch left behind
+//   Error launch_shaped(kernel, const LaunchShape&, Stream, arguments...)
+//                                       with dynamic shared memory, and in clusters of blocks along x where there are
+//                                       such (elsewhere cluster_blocks other than 1 is a failure)
 #pragma once
 
 #include <cstddef>
@@ -65,6 +77,13 @@ struct Words16 {
 struct Grid {
   uint32_t x;
   uint32_t y;
+};
+
+struct LaunchShape {
+  Grid grid;
+  uint32_t threads;             // a block
+  uint32_t cluster_blocks = 1;  // divides grid.x
+  uint32_t dynamic_shared_bytes = 0;
 };
 
 enum class CopyKind { kHostToDevice, kDeviceToHost, kDeviceToDevice };
