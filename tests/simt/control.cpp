@@ -122,6 +122,11 @@ void simt_destroy_graph(void* graph) { delete static_cast<platform::simt::Graph*
 int simt_use_device(int device) { return platform::use_device(device).code; }
 int simt_allocate(void** memory, size_t bytes) { return platform::allocate(memory, bytes).code; }
 int simt_release(void* memory) { return platform::release(memory).code; }
+int simt_copy(void* to, const void* from, size_t bytes, int kind, void* stream) {
+  if (kind < 0 || kind > 2) return SIMT_INVALID_VALUE;
+  const auto known = static_cast<platform::CopyKind>(kind);
+  return platform::copy_async(to, from, bytes, known, static_cast<platform::Stream>(stream)).code;
+}
 int simt_create_stream(void** stream) {
   platform::Stream made = nullptr;
   const int code = platform::create_stream(&made).code;

@@ -87,6 +87,8 @@ SIMT_API void simt_destroy_graph(void* graph);
 SIMT_API int simt_use_device(int device);
 SIMT_API int simt_allocate(void** memory, size_t bytes);
 SIMT_API int simt_release(void* memory);
+/* kind: 0 from host to device, 1 from device to host, 2 from device to device */
+SIMT_API int simt_copy(void* to, const void* from, size_t bytes, int kind, void* stream);
 SIMT_API int simt_create_stream(void** stream);
 SIMT_API int simt_destroy_stream(void* stream);
 SIMT_API int simt_synchronize(void* stream);

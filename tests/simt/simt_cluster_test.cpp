@@ -66,18 +66,18 @@ TEST_P(EachWave, DynamicSharedMemoryIsAsLargeAsTheLaunchSays) {
 }
 
 // Each block adds its number into the memory of all blocks of its cluster, and tells what it got.
-void share_in_cluster(uint32_t* sums, uint32_t* ranks, bool first_barrier, bool second_barrier) {
+void share_in_cluster(uint32_t* sums, uint32_t* ranks) {
   TOKENDRAW_SHARED(uint32_t, sum);
   TOKENDRAW_SHARED_DYNAMIC(uint32_t, mine);
   if (thread_index() == 0) {
     sum = 0;
     mine[0] = block_x() + 1;
   }
-  if (first_barrier) cluster_barrier();
+  cluster_barrier();
   if (thread_index() < cluster_blocks()) {
     atomic_add(cluster_map(&sum, thread_index()), *cluster_map(mine, cluster_rank()));
   }
-  if (second_barrier) cluster_barrier();
+  cluster_barrier();
   if (thread_index() == 0) {
     sums[block_y() * grid_x() + block_x()] = sum;
     ranks[block_y() * grid_x() + block_x()] = cluster_rank();
@@ -91,7 +91,7 @@ TEST_P(EachWave, BlocksOfAClusterShareMemory) {
       simt_set_seed(seed);
       const DeviceArray<uint32_t> sums(64);
       const DeviceArray<uint32_t> ranks(64);
-      ASSERT_EQ(report_shaped(share_in_cluster, shape, sums.get(), ranks.get(), true, true), "");
+      ASSERT_EQ(report_shaped(share_in_cluster, shape, sums.get(), ranks.get()), "");
       const std::vector<uint32_t> got = sums.read();
       const std::vector<uint32_t> got_ranks = ranks.read();
       for (uint32_t i = 0; i < 64; i++) {
@@ -103,32 +103,38 @@ TEST_P(EachWave, BlocksOfAClusterShareMemory) {
   }
 }
 
+// Looks at the numbers of the others. Without the second barrier a block may end while others still look.
+void look_in_cluster(uint32_t* sums, bool first_barrier, bool second_barrier) {
+  TOKENDRAW_SHARED(uint32_t, mine);
+  if (thread_index() == 0) mine = block_x() + 1;
+  if (first_barrier) {
+    cluster_barrier();
+  } else {
+    block_barrier();
+  }
+  if (thread_index() < cluster_blocks()) atomic_add(sums + block_x(), *cluster_map(&mine, thread_index()));
+  if (second_barrier) cluster_barrier();
+}
+
 TEST_P(EachWave, AMissingClusterBarrierShows) {
-  const LaunchShape shape{{8, 1}, kThreads, 4, 16};
-  const std::vector<uint32_t> right = {10, 10, 10, 10, 26, 26, 26, 26};
-  const DeviceArray<uint32_t> sums(8);
-  const DeviceArray<uint32_t> ranks(8);
-  uint64_t wrong = 0;
+  const LaunchShape shape{{8, 1}, kThreads, 4, 0};
+  const auto look = [&](uint64_t seed, bool first_barrier, bool second_barrier) {
+    simt_reset();
+    simt_set_seed(seed);
+    const DeviceArray<uint32_t> sums(std::vector<uint32_t>(8, 0));
+    const std::string report = report_shaped(look_in_cluster, shape, sums.get(), first_barrier, second_barrier);
+    if (report.empty()) {
+      EXPECT_EQ(sums.read(), (std::vector<uint32_t>{10, 10, 10, 10, 26, 26, 26, 26}));
+    }
+    return report;
+  };
   uint64_t reported = 0;
   for (uint64_t seed = 1; seed <= kSeeds; seed++) {
-    simt_reset();
-    simt_set_seed(seed);
-    const std::string report = report_shaped(share_in_cluster, shape, sums.get(), ranks.get(), true, false);
-    const bool is_early = report.find("that has ended") != std::string::npos;
-    EXPECT_TRUE(report.empty() || is_early) << report;
-    if (is_early) {
-      reported++;
-    } else if (sums.read() != right) {
-      wrong++;
-    }
-    simt_reset();
-    simt_set_seed(seed);
-    EXPECT_NE(
-        report_shaped(share_in_cluster, shape, sums.get(), ranks.get(), false, true).find("before a cluster_barrier"),
-        std::string::npos);
+    EXPECT_EQ(look(seed, true, true), "");
+    EXPECT_NE(look(seed, false, true).find("before a cluster_barrier"), std::string::npos);
+    if (look(seed, true, false).find("of a block that has ended") != std::string::npos) reported++;
   }
-  EXPECT_EQ(wrong + reported, kSeeds);
-  EXPECT_GT(reported, 0u);
+  EXPECT_GT(reported, kSeeds / 2);
 }
 
 enum class Defect : int { kOneBlockEnds, kOneBlockAtItsOwnBarrier, kFarRank, kNotShared };

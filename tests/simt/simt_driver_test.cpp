@@ -102,6 +102,26 @@ TEST_F(SimtDriver, CopiesCheckTheirPointers) {
   EXPECT_NE(std::string(simt_last_report()).find("fill"), std::string::npos);
 }
 
+TEST_F(SimtDriver, TheFunctionsForOtherProgramsAreTheSame) {
+  void* memory = nullptr;
+  void* stream = nullptr;
+  ASSERT_EQ(simt_use_device(1), SIMT_SUCCESS);
+  ASSERT_EQ(simt_allocate(&memory, 8), SIMT_SUCCESS);
+  ASSERT_EQ(simt_create_stream(&stream), SIMT_SUCCESS);
+  EXPECT_EQ(simt_count_allocations(), 1u);
+  const uint64_t sent = 77;
+  uint64_t received = 0;
+  EXPECT_EQ(simt_copy(memory, &sent, 8, 0, stream), SIMT_SUCCESS);
+  EXPECT_EQ(simt_copy(&received, memory, 8, 1, stream), SIMT_SUCCESS);
+  EXPECT_EQ(simt_copy(&received, memory, 8, 3, stream), SIMT_INVALID_VALUE);
+  EXPECT_EQ(simt_copy(&received, memory, 9, 1, stream), SIMT_INVALID_VALUE);
+  EXPECT_EQ(simt_synchronize(stream), SIMT_SUCCESS);
+  EXPECT_EQ(received, sent);
+  EXPECT_EQ(simt_destroy_stream(stream), SIMT_SUCCESS);
+  EXPECT_EQ(simt_release(memory), SIMT_SUCCESS);
+  EXPECT_EQ(simt_use_device(2), SIMT_INVALID_DEVICE);
+}
+
 TEST_F(SimtDriver, LaunchesCheckTheirShape) {
   const DeviceArray<uint32_t> sum(std::vector<uint32_t>{0});
   const auto try_launch = [&](uint32_t x, uint32_t y, uint32_t threads) {
