@@ -81,7 +81,9 @@ void add_to_history(Request& request, int32_t token) {
 
 class Engine {
  public:
-  explicit Engine(const BigramModel& model) : model_(model), sampler_(tokendraw::Sampler::try_create()) {}
+  // The workspace and the arrays of its batches are host memory, so the CPU it is.
+  explicit Engine(const BigramModel& model)
+      : model_(model), sampler_(tokendraw::Sampler::try_create({.backend = tokendraw::Backend::kCpu})) {}
 
   // Runs until every request has ended. False after an error, which it has printed.
   bool run(std::vector<Request>& requests) {

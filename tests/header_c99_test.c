@@ -29,6 +29,7 @@ int main(void) {
   CHECK(tokendraw_version() ==
         TOKENDRAW_VERSION_MAJOR * 10000u + TOKENDRAW_VERSION_MINOR * 100u + TOKENDRAW_VERSION_PATCH);
   tokendraw_init_sampler_options(&options);
+  options.backend = TOKENDRAW_BACKEND_CPU;
   options.threads = 1;
   CHECK(tokendraw_create_sampler(&options, &sampler) == TOKENDRAW_OK);
 

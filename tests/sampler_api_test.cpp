@@ -108,6 +108,7 @@ TEST_F(SamplerOptions, TheCpuTargetIsReadDuringCreationOnly) {
   for (const std::string& name : cpu_targets()) {
     std::string copy = name;
     options.cpu_target = copy.c_str();
+    options.backend = TOKENDRAW_BACKEND_CPU;
     TokendrawSampler* sampler = nullptr;
     ASSERT_EQ(tokendraw_create_sampler(&options, &sampler), TOKENDRAW_OK);
     copy.assign(copy.size(), '?');
@@ -138,7 +139,7 @@ TEST_F(SamplerOptions, InfoTellsWhatWasAskedFor) {
   info.struct_size = sizeof info;
   ASSERT_EQ(tokendraw_get_sampler_info(sampler, &info), TOKENDRAW_OK);
   EXPECT_GE(info.threads, 1);
-  EXPECT_EQ(info.backend, TOKENDRAW_BACKEND_CPU);
+  EXPECT_NE(info.backend, TOKENDRAW_BACKEND_AUTO);  // the best that is here
   tokendraw_destroy_sampler(sampler);
 }
 

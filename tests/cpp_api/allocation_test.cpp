@@ -35,7 +35,7 @@ struct Setting {
 TEST(Allocation, IsNoneInTheLoopOfAnEngine) {
   for (const int32_t threads : {1, 2}) {
     Setting setting;
-    Sampler sampler({.threads = threads});
+    Sampler sampler({.backend = tokendraw::Backend::kCpu, .threads = threads});
     tokendraw::RequestColumns columns;
     std::vector<std::byte> workspace;
     for (int step = 0; step < 4; ++step) {
@@ -60,7 +60,7 @@ TEST(Allocation, IsNoneInTheLoopOfAnEngine) {
 
 TEST(Allocation, IsOnceForTheSamplersOwnWorkspace) {
   Setting setting;
-  Sampler sampler({.threads = 1});
+  Sampler sampler({.backend = tokendraw::Backend::kCpu, .threads = 1});
   const Batch batch = {.logits = setting.logits, .top_p = 0.9f, .tokens = setting.tokens};
   sampler.sample(batch);
   const int64_t before = allocation_count();
@@ -85,7 +85,7 @@ int count_failures(Call&& call) {
 TEST(Allocation, FailsAsAStatus) {
   const Setting setting;
   EXPECT_GT(count_failures([&] { return Sampler::try_create({.threads = 1}).status(); }), 0);
-  Sampler sampler({.threads = 1});
+  Sampler sampler({.backend = tokendraw::Backend::kCpu, .threads = 1});
   EXPECT_GT(count_failures([&] { return sampler.try_sample(setting.logits, setting.requests).status(); }), 5);
   EXPECT_GT(count_failures([&] { return sampler.try_sample_rows(setting.logits, setting.requests).status(); }), 5);
   EXPECT_GT(count_failures([&] { return tokendraw::try_list_cpu_targets().status(); }), 0);
@@ -101,7 +101,7 @@ TEST(Allocation, FailsAsAStatus) {
 
 TEST(Allocation, FailsAsAnErrorThrown) {
   const Setting setting;
-  Sampler sampler({.threads = 1});
+  Sampler sampler({.backend = tokendraw::Backend::kCpu, .threads = 1});
   allow_allocations(0);
   TokendrawStatus status = TOKENDRAW_OK;
   // EXPECT_THROW would allocate.

@@ -50,7 +50,8 @@ TEST(CpuTargets, CanAllBeAskedFor) {
   const std::vector<const char*> targets = tokendraw::list_cpu_targets();
   ASSERT_FALSE(targets.empty());
   for (const char* target : targets) {
-    EXPECT_STREQ(tokendraw::Sampler({.threads = 1, .cpu_target = target}).info().target, target);
+    EXPECT_STREQ(tokendraw::Sampler({.backend = Backend::kCpu, .threads = 1, .cpu_target = target}).info().target,
+                 target);
   }
 }
 

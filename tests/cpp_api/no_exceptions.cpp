@@ -31,7 +31,7 @@ void expect(bool condition, const char* what) {
 }  // namespace
 
 int main() {
-  auto sampler = tokendraw::Sampler::try_create({.threads = 1});
+  auto sampler = tokendraw::Sampler::try_create({.backend = tokendraw::Backend::kCpu, .threads = 1});
   if (!sampler) return 1;
   expect(sampler->try_info().ok(), "info");
 

@@ -106,7 +106,7 @@ TEST(Sampler, AdoptsASamplerOfTheCApi) {
   ASSERT_EQ(tokendraw_create_sampler(nullptr, &raw), TOKENDRAW_OK);
   const Sampler sampler = Sampler::adopt(raw);
   EXPECT_EQ(sampler.get(), raw);
-  EXPECT_EQ(sampler.info().backend, tokendraw::Backend::kCpu);
+  EXPECT_NE(sampler.info().backend, tokendraw::Backend::kAuto);
   EXPECT_EQ(Sampler::adopt(nullptr).try_info().status(), TOKENDRAW_INVALID_SAMPLER);
 }
 
@@ -272,7 +272,7 @@ TEST(Sampler, SamplesWithTheCallersWorkspace) {
   const std::vector<float> logits = make_logits();
   std::vector<int32_t> tokens(kRows), expected(kRows);
   const Batch batch = {.logits = logits, .top_k = 40, .top_p = 0.9f, .seed = 3, .tokens = tokens};
-  Sampler sampler;
+  Sampler sampler({.backend = tokendraw::Backend::kCpu});
   Batch reference = batch;
   reference.tokens = expected;
   sampler.sample(reference);
