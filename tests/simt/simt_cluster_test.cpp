@@ -122,7 +122,7 @@ TEST_P(EachWave, AMissingClusterBarrierShows) {
     simt_reset();
     simt_set_seed(seed);
     const DeviceArray<uint32_t> sums(std::vector<uint32_t>(8, 0));
-    const std::string report = report_shaped(look_in_cluster, shape, sums.get(), first_barrier, second_barrier);
+    std::string report = report_shaped(look_in_cluster, shape, sums.get(), first_barrier, second_barrier);
     if (report.empty()) {
       EXPECT_EQ(sums.read(), (std::vector<uint32_t>{10, 10, 10, 10, 26, 26, 26, 26}));
     }
