@@ -36,6 +36,8 @@ constexpr const char* name_of(Meeting meeting) {
       return "warp_shuffle_xor";
     case Meeting::kBallot:
       return "warp_ballot";
+    case Meeting::kAdd:
+      return "warp_add";
   }
   return "?";
 }

@@ -37,7 +37,8 @@ enum class Meeting : uint8_t {
   kShuffle,
   kShuffleUp,
   kShuffleXor,
-  kBallot
+  kBallot,
+  kAdd
 };
 
 struct Block;  // scheduler.h

@@ -118,7 +118,7 @@ uint64_t warp_ballot(bool value, simt::Site site = simt::here()) {
 
 template <int kWave>
 uint32_t warp_add(uint32_t value, simt::Site site = simt::here()) {
-  const uint64_t* values = simt::meet_warp(simt::Meeting::kShuffle, kWave, value, site);
+  const uint64_t* values = simt::meet_warp(simt::Meeting::kAdd, kWave, value, site);
   uint32_t sum = 0;
   for (int lane = 0; lane < kWave; lane++) sum += static_cast<uint32_t>(values[lane]);
   return sum;

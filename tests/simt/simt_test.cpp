@@ -98,6 +98,7 @@ struct Exchanged {
   float crossed_float;
   uint64_t crossed_wide;
   uint64_t ballot;
+  uint32_t sum;
 };
 
 constexpr uint64_t kWide = 0x100000001u;
@@ -122,6 +123,7 @@ void exchange(Exchanged* out) {
   got.crossed_float = warp_shuffle_xor<kWave>(as_float, 9);
   got.crossed_wide = warp_shuffle_xor<kWave>(thread * kWide, 9);
   got.ballot = warp_ballot<kWave>(thread % 3 == 0);
+  got.sum = warp_add<kWave>(thread << 24);
   out[thread] = got;
 }
 
@@ -152,6 +154,9 @@ TEST_P(EachWave, ShufflesAndBallots) {
       uint64_t ballot = 0;
       for (uint32_t lane = 0; lane < wave(); lane++) ballot |= uint64_t{(first + lane) % 3 == 0} << lane;
       ASSERT_EQ(at.ballot, ballot);
+      uint32_t sum = 0;
+      for (uint32_t lane = 0; lane < wave(); lane++) sum += (first + lane) << 24;
+      ASSERT_EQ(at.sum, sum);
     }
   }
 }
