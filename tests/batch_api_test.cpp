@@ -13,7 +13,7 @@ namespace tokendraw::test {
 namespace {
 
 TEST(ValidBatches, NoRows) {
-  for (const Variant& variant : exact_algorithms(2)) {
+  for (const Variant& variant : on_cpu(exact_algorithms(2))) {
     TokendrawBatch batch;
     tokendraw_init_batch(&batch);
     batch.vocab = 100;
@@ -110,7 +110,7 @@ TEST(Workspace, GrowsWithTheBatchAndNeverShrinks) {
 
 TEST(DescribePlan, IsTextOfKeysAndValuesCutToItsCapacity) {
   const PackedBatch packed(single_row(std::vector<float>(1000, 1.0f)));
-  for (const Variant& variant : exact_variants()) {
+  for (const Variant& variant : on_cpu(exact_variants())) {
     TokendrawSampler* sampler = sampler_for(variant);
     if (variant.algorithm != TOKENDRAW_ALGORITHM_AUTO) {
       EXPECT_EQ(plan_value(sampler, packed.batch, "algorithm"), tokendraw_algorithm_name(variant.algorithm));

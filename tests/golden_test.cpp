@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <tuple>
 
+#include "support/data_file.h"
 #include "support/oracle.h"
 #include "support/samplers.h"
 
@@ -57,7 +58,7 @@ GoldenRow parse_row(const std::string& line) {
 const std::vector<GoldenRow>& golden_rows() {
   static const std::vector<GoldenRow> rows = [] {
     std::vector<GoldenRow> parsed;
-    std::ifstream file(TOKENDRAW_TEST_DATA "/golden.jsonl");
+    std::ifstream file(data_file("golden.jsonl"));
     for (std::string line; std::getline(file, line);) parsed.push_back(parse_row(line));
     return parsed;
   }();

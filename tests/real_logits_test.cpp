@@ -11,6 +11,7 @@
 
 #include "support/answers.h"
 #include "support/case_rows.h"
+#include "support/data_file.h"
 #include "support/samplers.h"
 #include "support/sanitizers.h"
 
@@ -22,7 +23,7 @@ constexpr size_t kVocab = 128256;
 
 // The file is one array of little-endian uint16 of shape (24, 128256), the bits of bf16, behind its NumPy header.
 BatchSpec real_rows() {
-  std::ifstream file(TOKENDRAW_TEST_DATA "/real_logits_128256_bf16.npy", std::ios::binary | std::ios::ate);
+  std::ifstream file(data_file("real_logits_128256_bf16.npy"), std::ios::binary | std::ios::ate);
   std::vector<uint16_t> bits(kRows * kVocab);
   const auto bytes = static_cast<std::streamoff>(bits.size() * sizeof(uint16_t));
   file.seekg(-bytes, std::ios::end);
@@ -64,7 +65,7 @@ TEST(RealLogits, EveryAlgorithmAgreesWithTheOracle) {
 }
 
 TEST(RealLogits, GreedyTokensAreThoseOfTheFile) {
-  std::ifstream file(TOKENDRAW_TEST_DATA "/real_logits_128256.json");
+  std::ifstream file(data_file("real_logits_128256.json"));
   const nlohmann::json facts = nlohmann::json::parse(file);
   ASSERT_EQ(facts.size(), kRows);
   const std::vector<RowResult> results = run({}, with_filters(real_rows(), filtered(0.0f, 0)));

@@ -4,12 +4,60 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <iterator>
 #include <map>
 #include <sstream>
 
+#if defined(TOKENDRAW_TEST_HAS_CUDA)
+#include "support/cuda_batch.h"
+#endif
+
 namespace tokendraw::test {
+namespace {
+
+const char* cuda_wish() {
+  const char* value = std::getenv("TOKENDRAW_TEST_CUDA");
+  return value != nullptr && std::strcmp(value, "0") != 0 ? value : "";
+}
+
+int32_t cuda_devices() {
+  for (int32_t i = 0; i < tokendraw_get_backend_count(); ++i) {
+    TokendrawBackendInfo info = {};
+    info.struct_size = sizeof info;
+    if (tokendraw_get_backend_info(i, &info) != TOKENDRAW_OK || info.backend != TOKENDRAW_BACKEND_CUDA) continue;
+    EXPECT_EQ(info.available, 1) << "TOKENDRAW_TEST_CUDA is set: " << info.reason;
+    return info.device_count;
+  }
+  return 0;
+}
+
+bool runs_on_cpu(const TokendrawSampler* sampler) {
+  TokendrawSamplerInfo info = {};
+  info.struct_size = sizeof info;
+  return tokendraw_get_sampler_info(sampler, &info) != TOKENDRAW_OK || info.backend == TOKENDRAW_BACKEND_CPU;
+}
+
+std::vector<RowResult> run_on_gpu(TokendrawSampler* sampler, PackedBatch& packed) {
+  packed.clear_outputs();
+#if defined(TOKENDRAW_TEST_HAS_CUDA)
+  if (std::strcmp(cuda_wish(), "host") != 0) {
+    sample_on_device(sampler, packed.batch);
+    return packed.results();
+  }
+#endif
+  EXPECT_EQ(tokendraw_sample_host(sampler, &packed.batch), TOKENDRAW_OK) << tokendraw_last_error_message();
+  return packed.results();
+}
+
+}  // namespace
 
 std::string to_text(const Variant& variant) {
+  if (variant.backend != TOKENDRAW_BACKEND_CPU) {
+    return std::string(tokendraw_algorithm_name(variant.algorithm)) + "/" + tokendraw_backend_name(variant.backend) +
+           " device " + std::to_string(variant.device);
+  }
   return std::string(tokendraw_algorithm_name(variant.algorithm)) + "/" +
          (variant.cpu_target.empty() ? "best target" : variant.cpu_target) + "/" + std::to_string(variant.threads) +
          " thread(s)";
@@ -21,6 +69,27 @@ std::vector<std::string> cpu_targets() {
   return targets;
 }
 
+std::vector<Variant> gpu_variants() {
+  static const std::vector<Variant> variants = [] {
+    std::vector<Variant> made;
+    const int32_t devices = cuda_wish()[0] != '\0' ? cuda_devices() : 0;
+    for (int32_t device = 0; device < devices; ++device) {
+      for (const auto algorithm : {TOKENDRAW_ALGORITHM_CANDIDATES, TOKENDRAW_ALGORITHM_REFINE}) {
+        made.push_back({algorithm, "", 1, TOKENDRAW_BACKEND_CUDA, device});
+      }
+    }
+    return made;
+  }();
+  return variants;
+}
+
+std::vector<Variant> on_cpu(const std::vector<Variant>& variants) {
+  std::vector<Variant> chosen;
+  std::copy_if(variants.begin(), variants.end(), std::back_inserter(chosen),
+               [](const Variant& variant) { return variant.backend == TOKENDRAW_BACKEND_CPU; });
+  return chosen;
+}
+
 std::vector<Variant> exact_variants(int32_t threads) {
   std::vector<Variant> variants = {{TOKENDRAW_ALGORITHM_REFERENCE, "", threads}};
   for (const std::string& target : cpu_targets()) {
@@ -29,19 +98,22 @@ std::vector<Variant> exact_variants(int32_t threads) {
       variants.push_back({algorithm, target, threads});
     }
   }
+  for (const Variant& variant : gpu_variants()) variants.push_back(variant);
   return variants;
 }
 
 std::vector<Variant> exact_algorithms(int32_t threads) {
-  return {{TOKENDRAW_ALGORITHM_REFERENCE, "", threads},
-          {TOKENDRAW_ALGORITHM_AUTO, "", threads},
-          {TOKENDRAW_ALGORITHM_CANDIDATES, "", threads},
-          {TOKENDRAW_ALGORITHM_REFINE, "", threads}};
+  std::vector<Variant> variants = {{TOKENDRAW_ALGORITHM_REFERENCE, "", threads},
+                                   {TOKENDRAW_ALGORITHM_AUTO, "", threads},
+                                   {TOKENDRAW_ALGORITHM_CANDIDATES, "", threads},
+                                   {TOKENDRAW_ALGORITHM_REFINE, "", threads}};
+  for (const Variant& variant : gpu_variants()) variants.push_back(variant);
+  return variants;
 }
 
 std::vector<Variant> every_algorithm(int32_t threads) {
   std::vector<Variant> variants = exact_algorithms(threads);
-  variants.push_back({TOKENDRAW_ALGORITHM_REJECTION, "", threads});
+  variants.insert(variants.begin(), {TOKENDRAW_ALGORITHM_REJECTION, "", threads});
   return variants;
 }
 
@@ -54,9 +126,11 @@ std::vector<Variant> rejection_variants(int32_t threads) {
 SamplerPointer make_sampler(const Variant& variant) {
   TokendrawSamplerOptions options;
   tokendraw_init_sampler_options(&options);
-  options.backend = TOKENDRAW_BACKEND_CPU;
+  options.backend = variant.backend;
+  options.device = variant.device;
   options.algorithm = variant.algorithm;
   options.threads = variant.threads;
+  options.on_gpu_failure = TOKENDRAW_ON_GPU_FAILURE_RETURN_ERROR;
   if (!variant.cpu_target.empty()) options.cpu_target = variant.cpu_target.c_str();
   TokendrawSampler* sampler = nullptr;
   EXPECT_EQ(tokendraw_create_sampler(&options, &sampler), TOKENDRAW_OK) << tokendraw_last_error_message();
@@ -71,6 +145,7 @@ TokendrawSampler* sampler_for(const Variant& variant) {
 }
 
 std::vector<RowResult> run(TokendrawSampler* sampler, PackedBatch& packed) {
+  if (!runs_on_cpu(sampler)) return run_on_gpu(sampler, packed);
   constexpr size_t kGuardBytes = 64;
   size_t bytes = 0;
   EXPECT_EQ(tokendraw_get_workspace_bytes(sampler, &packed.batch, &bytes), TOKENDRAW_OK)

@@ -17,17 +17,28 @@ struct SamplerDeleter {
 };
 using SamplerPointer = std::unique_ptr<TokendrawSampler, SamplerDeleter>;
 
-// One way to answer a batch on the CPU.
+// One way to answer a batch.
 struct Variant {
   TokendrawAlgorithm algorithm = TOKENDRAW_ALGORITHM_AUTO;
   std::string cpu_target;  // "": the best
   int32_t threads = 1;
+  TokendrawBackend backend = TOKENDRAW_BACKEND_CPU;
+  int32_t device = 0;
 };
 
-std::string to_text(const Variant& variant);  // "candidates/AVX2/1 thread(s)"
+std::string to_text(const Variant& variant);  // "candidates/AVX2/1 thread(s)", "refine/cuda device 0"
 
 std::vector<std::string> cpu_targets();  // best first
 
+// The algorithms of a GPU on every device of the CUDA backend; none unless TOKENDRAW_TEST_CUDA is set. With
+// TOKENDRAW_TEST_CUDA=1 the tests hand over device memory where they know the CUDA runtime (TOKENDRAW_CUDA=ON), with
+// TOKENDRAW_TEST_CUDA=host always host memory, which also does for the emulated GPU. Fails the test if it is set and
+// there is no device.
+std::vector<Variant> gpu_variants();
+// Those of `variants` that run on the CPU. For tests of what concerns host memory and threads.
+std::vector<Variant> on_cpu(const std::vector<Variant>& variants);
+
+// In the following three the GPU's come last.
 // Every algorithm that must return the oracle's token, on every SIMD target; the reference, which uses none, once.
 std::vector<Variant> exact_variants(int32_t threads = 1);
 // The same on the best target only.
@@ -43,7 +54,8 @@ SamplerPointer make_sampler(const Variant& variant);
 TokendrawSampler* sampler_for(const Variant& variant);
 
 // Calls tokendraw_sample with a workspace of exactly the size asked for, full of garbage, at an odd address, and fails
-// the test if the call does not return TOKENDRAW_OK or writes beside workspace or outputs.
+// the test if the call does not return TOKENDRAW_OK or writes beside workspace or outputs. A GPU gets a copy of the
+// arrays in device memory, or tokendraw_sample_host is called.
 std::vector<RowResult> run(TokendrawSampler* sampler, PackedBatch& packed);
 std::vector<RowResult> run(const Variant& variant, const BatchSpec& spec, const Layout& layout = {});
 
