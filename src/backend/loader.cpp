@@ -113,11 +113,11 @@ Loaded load_once(const char* file) {
 
 const Loaded& load(plan::Backend backend) {
   if (backend == plan::Backend::kHip) {
-    static const Loaded hip = load_once("libtokendraw_hip.so." TOKENDRAW_TEXT(TOKENDRAW_VERSION_MAJOR));
-    return hip;
+    static const Loaded kHip = load_once("libtokendraw_hip.so." TOKENDRAW_TEXT(TOKENDRAW_VERSION_MAJOR));
+    return kHip;
   }
-  static const Loaded cuda = load_once("libtokendraw_cuda.so." TOKENDRAW_TEXT(TOKENDRAW_VERSION_MAJOR));
-  return cuda;
+  static const Loaded kCuda = load_once("libtokendraw_cuda.so." TOKENDRAW_TEXT(TOKENDRAW_VERSION_MAJOR));
+  return kCuda;
 }
 
 }  // namespace tokendraw::backend

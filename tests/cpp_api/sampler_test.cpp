@@ -352,4 +352,22 @@ TEST(Sampler, PassesFailuresOn) {
   EXPECT_EQ(empty.try_sample(good).status(), TOKENDRAW_INVALID_SAMPLER);
 }
 
+TEST(Sampler, PlansForADeviceThatNeedNotBeThere) {
+  const std::vector<float> logits = make_logits();
+  std::vector<int32_t> tokens(kRows);
+  const Batch batch = {.logits = logits, .top_k = 40, .tokens = tokens};
+  tokendraw::DeviceInfo device;
+  device.backend = tokendraw::Backend::kCuda;
+  device.target = "sm_90";
+  device.compute_units = 132;
+  EXPECT_EQ(tokendraw::try_describe_device_plan(device, Algorithm::kAuto, batch).status(), TOKENDRAW_INVALID_DEVICE);
+  device.simd_width_f32 = 32;
+  const std::string text = tokendraw::describe_device_plan(device, Algorithm::kRefine, batch);
+  EXPECT_EQ(text.rfind("backend: cuda\ntarget: sm_90\nalgorithm: refine\n", 0), 0u) << text;
+  EXPECT_EQ(text.find('\0'), std::string::npos);
+  EXPECT_THROW(tokendraw::describe_device_plan(device, Algorithm::kReference, batch), tokendraw::Error);
+  const Batch wrong = {.logits = logits, .row_index = std::span(tokens).first(1), .tokens = tokens};
+  EXPECT_EQ(tokendraw::try_describe_device_plan(device, Algorithm::kAuto, wrong).status(), TOKENDRAW_INVALID_ROW_INDEX);
+}
+
 }  // namespace

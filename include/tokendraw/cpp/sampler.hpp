@@ -4,6 +4,7 @@
 #define TOKENDRAW_CPP_SAMPLER_HPP_
 
 #include <tokendraw/cpp/batch.hpp>
+#include <tokendraw/cpp/devices.hpp>
 #include <tokendraw/cpp/requests.hpp>
 
 #include <cstddef>
@@ -42,6 +43,32 @@ struct SamplerInfo {
   int32_t threads = 0;
   char target[32] = {};
 };
+
+// What a sampler on a device with these facts would run for this batch; the device need not be there. Allocates.
+// Errors: those of Batch::to_c and of tokendraw_describe_device_plan, and OUT_OF_MEMORY.
+inline Result<std::string> try_describe_device_plan(const DeviceInfo& device, Algorithm algorithm,
+                                                    const Batch& batch) noexcept {
+  return detail::without_exceptions<std::string>([&]() -> Result<std::string> {
+    const Result<TokendrawBatch> c = batch.to_c();
+    if (!c) return c.error();
+    TokendrawDeviceInfo info = {};
+    info.struct_size = sizeof info;
+    info.backend = TokendrawBackend(device.backend);
+    static_cast<void>(std::snprintf(info.target, sizeof info.target, "%s", device.target.c_str()));
+    info.compute_units = device.compute_units;
+    info.simd_width_f32 = device.simd_width_f32;
+    const auto describe = [&](char* text, size_t capacity, size_t* needed) {
+      return tokendraw_describe_device_plan(&info, TokendrawAlgorithm(algorithm), &*c, text, capacity, needed);
+    };
+    size_t needed = 0;
+    if (const Status status = describe(nullptr, 0, &needed); !is_success(status)) return detail::last_error(status);
+    std::string text(needed, '\0');
+    if (const Status status = describe(text.data(), needed, nullptr); !is_success(status))
+      return detail::last_error(status);
+    text.resize(needed - 1);  // without the zero at the end
+    return text;
+  });
+}
 
 // Owns a TokendrawSampler. Moved, not copied; a moved-from sampler answers INVALID_SAMPLER until it is assigned to.
 class Sampler {
@@ -213,6 +240,12 @@ class Sampler {
 
   TokendrawSampler* sampler_ = nullptr;
 };
+
+#if TOKENDRAW_CPP_EXCEPTIONS
+inline std::string describe_device_plan(const DeviceInfo& device, Algorithm algorithm, const Batch& batch) {
+  return try_describe_device_plan(device, algorithm, batch).value();
+}
+#endif
 
 }  // namespace tokendraw
 
