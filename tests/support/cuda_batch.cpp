@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <map>
+#include <memory>
 #include <set>
 
 namespace tokendraw::test {
@@ -189,14 +191,28 @@ void CudaBatch::download(cudaStream_t stream) {
 }
 
 void sample_on_device(TokendrawSampler* sampler, const TokendrawBatch& host) {
-  static DeviceBlock& block = *new DeviceBlock;  // never freed: the runtime may end before static objects do
-  static const Stream& stream = *new Stream;
-  CudaBatch on_device(sampler, host, &block);
+  struct Kept {
+    DeviceBlock block;
+    Stream stream;
+  };
+  // Never freed: the runtime may end before static objects do.
+  static auto& kept_of_device = *new std::map<int32_t, std::unique_ptr<Kept>>;
+  TokendrawSamplerInfo info = {};
+  info.struct_size = sizeof info;
+  EXPECT_EQ(tokendraw_get_sampler_info(sampler, &info), TOKENDRAW_OK);
+  int before = 0;
+  succeeded(cudaGetDevice(&before));
+  succeeded(cudaSetDevice(info.device));
+  std::unique_ptr<Kept>& kept = kept_of_device[info.device];
+  if (kept == nullptr) kept = std::make_unique<Kept>();
+  const Stream& stream = kept->stream;
+  CudaBatch on_device(sampler, host, &kept->block);
   on_device.upload(stream.get());
   EXPECT_EQ(tokendraw_sample(sampler, &on_device.batch, on_device.workspace, on_device.workspace_bytes, stream.get()),
             TOKENDRAW_OK)
       << tokendraw_last_error_message();
   on_device.download(stream.get());
+  succeeded(cudaSetDevice(before));
 }
 
 }  // namespace tokendraw::test

@@ -17,6 +17,13 @@
 namespace tokendraw::test {
 namespace {
 
+// The samplers of sampler_for: destroyed after the last test, before a GPU backend's own static objects are.
+struct KeptSamplers : testing::Environment {
+  void TearDown() override { of_name.clear(); }
+  std::map<std::string, SamplerPointer> of_name;
+};
+auto* const kept_samplers = static_cast<KeptSamplers*>(testing::AddGlobalTestEnvironment(new KeptSamplers));
+
 const char* cuda_wish() {
   const char* value = std::getenv("TOKENDRAW_TEST_CUDA");
   return value != nullptr && std::strcmp(value, "0") != 0 ? value : "";
@@ -138,8 +145,7 @@ SamplerPointer make_sampler(const Variant& variant) {
 }
 
 TokendrawSampler* sampler_for(const Variant& variant) {
-  static std::map<std::string, SamplerPointer> samplers;
-  SamplerPointer& sampler = samplers[to_text(variant)];
+  SamplerPointer& sampler = kept_samplers->of_name[to_text(variant)];
   if (sampler == nullptr) sampler = make_sampler(variant);
   return sampler.get();
 }

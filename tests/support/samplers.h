@@ -50,7 +50,7 @@ std::vector<Variant> rejection_variants(int32_t threads = 1);
 
 // Fails the test and returns null if there is none to be had.
 SamplerPointer make_sampler(const Variant& variant);
-// The same, made once and kept until the program ends. For tests in one thread.
+// The same, made once and kept until the last test has ended. For tests in one thread.
 TokendrawSampler* sampler_for(const Variant& variant);
 
 // Calls tokendraw_sample with a workspace of exactly the size asked for, full of garbage, at an odd address, and fails
