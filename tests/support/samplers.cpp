@@ -29,6 +29,8 @@ const char* cuda_wish() {
   return value != nullptr && std::strcmp(value, "0") != 0 ? value : "";
 }
 
+bool gpu_only() { return std::strcmp(cuda_wish(), "only") == 0; }
+
 int32_t cuda_devices() {
   for (int32_t i = 0; i < tokendraw_get_backend_count(); ++i) {
     TokendrawBackendInfo info = {};
@@ -98,6 +100,7 @@ std::vector<Variant> on_cpu(const std::vector<Variant>& variants) {
 }
 
 std::vector<Variant> exact_variants(int32_t threads) {
+  if (gpu_only()) return gpu_variants();
   std::vector<Variant> variants = {{TOKENDRAW_ALGORITHM_REFERENCE, "", threads}};
   for (const std::string& target : cpu_targets()) {
     for (const auto algorithm :
@@ -110,6 +113,7 @@ std::vector<Variant> exact_variants(int32_t threads) {
 }
 
 std::vector<Variant> exact_algorithms(int32_t threads) {
+  if (gpu_only()) return gpu_variants();
   std::vector<Variant> variants = {{TOKENDRAW_ALGORITHM_REFERENCE, "", threads},
                                    {TOKENDRAW_ALGORITHM_AUTO, "", threads},
                                    {TOKENDRAW_ALGORITHM_CANDIDATES, "", threads},

@@ -32,8 +32,8 @@ std::vector<std::string> cpu_targets();  // best first
 
 // The algorithms of a GPU on every device of the CUDA backend; none unless TOKENDRAW_TEST_CUDA is set. With
 // TOKENDRAW_TEST_CUDA=1 the tests hand over device memory where they know the CUDA runtime (TOKENDRAW_CUDA=ON), with
-// TOKENDRAW_TEST_CUDA=host always host memory, which also does for the emulated GPU. Fails the test if it is set and
-// there is no device.
+// TOKENDRAW_TEST_CUDA=host always host memory, which also does for the emulated GPU; with TOKENDRAW_TEST_CUDA=only the
+// CPU's algorithms are left out. Fails the test if it is set and there is no device.
 std::vector<Variant> gpu_variants();
 // Those of `variants` that run on the CPU. For tests of what concerns host memory and threads.
 std::vector<Variant> on_cpu(const std::vector<Variant>& variants);

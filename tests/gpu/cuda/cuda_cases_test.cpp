@@ -185,6 +185,35 @@ TEST_F(CudaShapes, Case18_AnyPlaceOfAnyBatch) {
   }
 }
 
+// Each kernel at least once, quickly: compute-sanitizer, which slows everything down, runs this one.
+TEST_F(CudaShapes, EveryKernel) {
+  TestRandom random(30);
+  for (const auto dtype : {TOKENDRAW_DTYPE_F32, TOKENDRAW_DTYPE_F16, TOKENDRAW_DTYPE_BF16}) {
+    for (const RowInputs& inputs : {RowInputs{}, RowInputs{.mask = true, .dense_bias = true},
+                                    RowInputs{.mask = true, .sparse_bias = true, .history = true, .bad_ids = true}}) {
+      for (const auto& [rows, vocab] : {std::pair<size_t, int32_t>{3, 20011}, {140, 1037}}) {
+        BatchSpec spec;
+        spec.dtype = dtype;
+        const std::vector<RowSpec> filters = filters_in_use();
+        for (size_t r = 0; r < rows; ++r) {
+          const auto kind = r % 3 == 1 ? cases::RowKind::kEqual : cases::RowKind::kNormal1;
+          spec.logits.push_back(make_logits(kind, vocab, dtype, random));
+          spec.rows.push_back(filters[r % filters.size()]);
+          add_row_inputs(spec.rows.back(), vocab, inputs, random);
+        }
+        Layout layout;
+        layout.lead_elements = 1;
+        layout.padding_columns = 2;
+        const std::vector<RowResult> expected = run(measure(), spec, layout);
+        for (const auto algorithm : {TOKENDRAW_ALGORITHM_CANDIDATES, TOKENDRAW_ALGORITHM_REFINE}) {
+          EXPECT_EQ(difference(expected, run_on_device(on_cuda(algorithm), spec, layout)), "")
+              << rows << " rows of " << vocab << " " << tokendraw_dtype_name(dtype);
+        }
+      }
+    }
+  }
+}
+
 // Rows with parameters that have no meaning, in every field, among good ones.
 TEST_F(CudaShapes, BadRowsAmongGoodOnes) {
   TestRandom random(29);

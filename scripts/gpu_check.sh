@@ -1,0 +1,221 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Everything that is to be known about tokendraw on this machine's NVIDIA GPU, in less than ten minutes on a fast one:
+#   scripts/gpu_check.sh [--build DIR] [--out DIR] [--steps tests,check,sanitizer,bench] [--draws N] [--quick]
+# --build: a build folder with TOKENDRAW_CUDA=ON, or what scripts/pack_gpu_build.sh made of one; without it, the preset
+#          `cuda` is built for this GPU's architecture
+# --out:   where the reports go [results/<gpu>-<date>]: facts.txt, tests.txt, check.txt, sanitizer.txt, bench.csv,
+#          bench.txt, summary.txt
+# --draws: how many draws `tokendraw check` compares [20000000]
+# --quick: a tenth of everything
+# Changes no setting of the GPU. Exit status: 0 if all steps passed, 1 if one did not, 2 for wrong arguments, 3 without
+# a GPU. Each step has a time limit (in seconds, for a slower machine: TIME_FACTOR=3).
+set -uo pipefail
+
+root=$(cd "$(dirname "$0")/.." && pwd)
+cd "$root" || exit 1
+usage() { sed -n '3,14s/^# \{0,1\}//p' "$root/scripts/gpu_check.sh" >&2; }
+
+build='' out='' steps=tests,check,sanitizer,bench draws='' quick=''
+while [ $# -gt 0 ]; do
+  case $1 in
+    --build | --out | --steps | --draws)
+      if [ $# -lt 2 ]; then usage && exit 2; fi
+      declare "${1#--}=$2"
+      shift 2
+      ;;
+    --quick) quick=1 && shift ;;
+    *) usage && exit 2 ;;
+  esac
+done
+for step in ${steps//,/ }; do
+  case $step in tests | check | sanitizer | bench) ;; *) usage && exit 2 ;; esac
+done
+draws=${draws:-$([ -n "$quick" ] && echo 1000000 || echo 20000000)}
+jobs=${JOBS:-$(nproc)}
+time_factor=${TIME_FACTOR:-1}
+
+if ! gpu=$(nvidia-smi --query-gpu=name --format=csv,noheader 2>/dev/null | head -n 1) || [ -z "$gpu" ]; then
+  echo "gpu_check: nvidia-smi finds no GPU" >&2
+  exit 3
+fi
+if [ -z "$out" ]; then
+  short=$(tr '[:upper:]' '[:lower:]' <<<"$gpu" | sed 's/^nvidia //; s/^geforce //; s/[^a-z0-9]\+/-/g')
+  out=results/$short-$(date -u +%Y-%m-%d)
+fi
+mkdir -p "$out"
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+# ---- Steps: each writes a report, and its line of the summary.
+failed=0
+summary=()
+conclude() { # $1: step, $2: exit status, $3: seconds, $4: what to say
+  local verdict=passed
+  if [ "$2" -ne 0 ]; then verdict=FAILED failed=1; fi
+  summary+=("$(printf '%-10s %-7s %5d s  %s' "$1" "$verdict" "$3" "$4")")
+}
+limited() { timeout --kill-after=10 "$(($1 * time_factor))" "${@:2}"; }
+
+program() { # the path of a program in a pack or in a build folder
+  local path
+  for path in "$build/bin/$1" "$build/tools/tokendraw/$1" "$build/tests/$1" "$build/tests/gpu/cuda/$1" "$build/bench/$1"; do
+    if [ -x "$path" ] && [ ! -d "$path" ]; then echo "$path" && return; fi
+  done
+  echo "gpu_check: $build has no program $1" >&2
+  return 1
+}
+
+if [ -z "$build" ]; then
+  build=$root/build/cuda
+  capability=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader | head -n 1 | tr -d .)
+  if [ "$capability" = 90 ]; then capability=90a; fi # with what only this architecture has
+  start=$SECONDS
+  {
+    cmake --preset cuda -DTOKENDRAW_CUDA_ARCHITECTURES="$capability" &&
+      cmake --build --preset cuda --parallel "$jobs"
+  } >"$out/build.txt" 2>&1
+  status=$?
+  conclude build $status $((SECONDS - start)) "preset cuda for $capability"
+  if [ $status -ne 0 ]; then
+    tail -n 20 "$out/build.txt" >&2
+    exit 1
+  fi
+fi
+build=$(cd "$build" && pwd) || exit 2
+if [ -d "$build/bin" ]; then export LD_LIBRARY_PATH=$build/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}; fi
+export TOKENDRAW_TEST_DATA=$root/data
+
+{
+  echo "date: $(date -u +%Y-%m-%dT%H:%M:%SZ)"
+  if [ -f "$build/build.txt" ]; then cat "$build/build.txt"; else
+    echo "commit: $(git rev-parse HEAD 2>/dev/null || echo unknown)"
+  fi
+  echo "kernel: $(uname -sr)"
+  echo "processor: $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1), $(nproc) threads"
+  echo "nvcc: $(nvcc --version 2>/dev/null | sed -n 's/^Cuda compilation tools, //p')"
+  nvidia-smi --query-gpu=index,name,driver_version,compute_cap,memory.total,clocks.max.sm,clocks.max.memory,power.limit,ecc.mode.current \
+    --format=csv
+  echo
+  "$(program tokendraw)" info
+} >"$out/facts.txt" 2>&1
+
+# One test program, or a part of one; its report is a file of its own. $1: TOKENDRAW_TEST_CUDA, $2: program,
+# $3: filter, $4: number of the part, $5: of how many parts, $6: seconds.
+run_test() {
+  local report="$work/$2.$4.of.$5.report" start=$SECONDS status
+  TOKENDRAW_TEST_CUDA=$1 GTEST_TOTAL_SHARDS=$5 GTEST_SHARD_INDEX=$4 timeout --foreground "$(($6 * time_factor))" \
+    "$(program "$2")" --gtest_brief=1 "--gtest_filter=$3" >"$report.text" 2>&1
+  status=$?
+  {
+    echo "==== $2, part $(($4 + 1)) of $5: exit status $status, $((SECONDS - start)) s"
+    grep -v '^Running main() from\|^Note: This is test shard' "$report.text"
+  } >"$report"
+  rm "$report.text"
+  if [ "$status" -ne 0 ]; then touch "$work/a_test_failed"; fi
+}
+
+step_tests() {
+  local part name
+  if [ -n "$quick" ]; then export TOKENDRAW_TEST_QUICK=1; fi
+  # Those that use much of the device's memory, or measure it, one after the other.
+  for name in cuda_memory_test cuda_stream_test cuda_large_test cuda_graph_test; do
+    run_test 0 "$name" '*' 0 1 90
+  done
+  if [ -z "$quick" ]; then run_test only large_batch_test '*' 0 1 60; fi
+  # The others side by side, the longest first.
+  # shellcheck disable=SC2016 # expanded by the inner bash
+  {
+    for part in {0..3}; do echo "0 cuda_cases_test -*CaseList* $part 4"; done
+    for name in random_search distribution cases_inputs; do
+      for part in {0..3}; do echo "only ${name}_test * $part 4"; done
+    done
+    for part in {0..15}; do echo "0 cuda_cases_test *CaseList* $part 16"; done
+    for name in real_logits golden cases_filters cases_values invariance memory_invariance; do
+      for part in 0 1; do echo "only ${name}_test * $part 2"; done
+    done
+  } | xargs -P "$jobs" -I '{}' bash -c 'read -r -a words <<<"$1"; run_test "${words[@]}" 240' _ '{}'
+  cat "$work"/*.report
+  [ ! -e "$work/a_test_failed" ]
+}
+
+# Processes side by side, each with a dtype and seeds of its own, since making the cases is the CPU's work; and one with
+# the distributions, which have a pinned seed.
+step_check() {
+  local tokendraw processes=$jobs share i status=0 ids=() dtypes=(f32 f16 bf16)
+  tokendraw=$(program tokendraw) || return 1
+  if [ "$processes" -lt 3 ]; then processes=3; fi
+  share=$(((draws + processes - 1) / processes))
+  for ((i = 0; i < processes; ++i)); do
+    "$tokendraw" check --backend cuda --against engine --threads 1 --draws "$share" --seed $((i / 3 * 1000)) \
+      --filter "/${dtypes[$((i % 3))]}/" ${quick:+--quick} >"$work/check.$i" 2>&1 &
+    ids+=($!)
+  done
+  "$tokendraw" check --backend cuda --filter distribution/ ${quick:+--quick} >"$work/check.$processes" 2>&1 &
+  ids+=($!)
+  for ((i = 0; i <= processes; ++i)); do
+    wait "${ids[$i]}" || status=1
+    cat "$work/check.$i"
+  done
+  echo "in all: $(awk '$6 == "comparisons:" { draws += $5 } END { print draws + 0 }' "$work"/check.*) draws compared"
+  return "$status"
+}
+
+# Every kernel once or more under each tool, every array an allocation of its own so that its end is seen.
+step_sanitizer() {
+  local sanitizer tests tool status=0
+  sanitizer=$(command -v compute-sanitizer || command -v /usr/local/cuda/bin/compute-sanitizer ||
+    command -v /usr/local/cuda/compute-sanitizer/compute-sanitizer) ||
+    { echo "compute-sanitizer is not installed" && return 1; }
+  tests=$(program cuda_cases_test) || return 1
+  local ids=() tools=(memcheck racecheck initcheck synccheck)
+  for tool in "${tools[@]}"; do
+    TOKENDRAW_TEST_OWN_ALLOCATIONS=1 "$sanitizer" --tool "$tool" --error-exitcode 9 --print-limit 20 \
+      "$tests" --gtest_brief=1 --gtest_filter='*EveryKernel*' >"$work/sanitizer.$tool" 2>&1 &
+    ids+=($!)
+  done
+  for tool in "${tools[@]}"; do
+    wait "${ids[0]}" || status=1
+    ids=("${ids[@]:1}")
+    echo "==== $tool"
+    cat "$work/sanitizer.$tool"
+  done
+  return "$status"
+}
+
+step_bench() { "$(program gpu_bench)" --out "$out/bench.csv" ${quick:+--quick}; }
+
+# What the summary says of a report.
+remark_on() {
+  case $1 in
+    tests)
+      echo "$(grep -c '^====.*exit status 0,' "$out/tests.txt") of $(grep -c '^====' "$out/tests.txt") test runs passed"
+      grep '^====' "$out/tests.txt" | grep -v 'exit status 0,' | sed 's/^==== /    /'
+      ;;
+    check) tail -n 1 "$out/check.txt" ;;
+    sanitizer) grep -h 'ERROR SUMMARY\|RACECHECK SUMMARY' "$out/sanitizer.txt" | sed 's/=* *//' | sort | uniq -c | tr -s ' \n' ' ' ;;
+    bench) echo "$(($(wc -l <"$out/bench.csv" 2>/dev/null || echo 1) - 1)) lines in bench.csv" ;;
+  esac
+}
+
+declare -A limits=([tests]=280 [check]=170 [sanitizer]=90 [bench]=150)
+export -f step_tests step_check step_sanitizer step_bench run_test program
+export work build out jobs draws quick time_factor
+for step in ${steps//,/ }; do
+  start=$SECONDS
+  limited "${limits[$step]}" bash -c "step_$step" >"$out/$step.txt" 2>&1
+  status=$?
+  if [ $status -eq 124 ] || [ $status -eq 137 ]; then
+    echo "gpu_check: stopped after ${limits[$step]} s (times TIME_FACTOR $time_factor)" >>"$out/$step.txt"
+    cat "$work"/*.report "$work"/check.* "$work"/sanitizer.* >>"$out/$step.txt" 2>/dev/null
+  fi
+  rm -f "$work"/*.report "$work"/check.* "$work"/sanitizer.*
+  conclude "$step" $status $((SECONDS - start)) "$(remark_on "$step")"
+done
+
+{
+  echo "$gpu"
+  printf '%s\n' "${summary[@]}"
+} | tee "$out/summary.txt"
+echo "reports: $out"
+exit $failed
