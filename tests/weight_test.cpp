@@ -85,6 +85,38 @@ TEST(Exp2Fixed, NeverRisesAsYFalls) {
   EXPECT_EQ(rise_in_second_half, end) << "near y = " << float_of(rise_in_second_half);
 }
 
+// How many of the floats [first, last) have another weight by the quick form.
+template <typename IsSame>
+inline uint64_t count_differences(uint32_t first, uint32_t last, IsSame is_same) {
+  uint64_t differences = 0;
+  for (uint32_t bits = first; bits < last; ++bits) differences += is_same(float_of(bits)) ? 0 : 1;
+  return differences;
+}
+
+TOKENDRAW_TEST_FMA uint64_t count_differences_fma(uint32_t first, uint32_t last) {
+  return count_differences(first, last,
+                           [](float y) TOKENDRAW_TEST_FMA { return draw::exp2_fixed_quick(y) == draw::exp2_fixed(y); });
+}
+uint64_t count_differences_portable(uint32_t first, uint32_t last) {
+  return count_differences(first, last, [](float y) { return draw::exp2_fixed_quick(y) == draw::exp2_fixed(y); });
+}
+
+// Every float of [-100, -0], two threads; and what is below.
+TEST(Exp2Fixed, QuickFormIsTheSame) {
+  const auto count = processor_has_fma() ? count_differences_fma : count_differences_portable;
+  const uint32_t begin = kSanitized ? bits_of(-0.125f) : 0x80000000u;
+  const uint32_t end = bits_of(-100.0f) + 1;
+  const uint32_t middle = begin + (end - begin) / 2;
+  uint64_t in_second_half = 0;
+  std::thread second([&] { in_second_half = count(middle, end); });
+  EXPECT_EQ(count(begin, middle), 0u);
+  second.join();
+  EXPECT_EQ(in_second_half, 0u);
+  for (const float y : {0.0f, -101.5f, -1e30f, -0x1.fffffep127f, -kInfinity, kNan, -kNan}) {
+    EXPECT_EQ(draw::exp2_fixed_quick(y), draw::exp2_fixed(y)) << y;
+  }
+}
+
 TEST(Exp2Fixed, RelativeErrorBelowTheStatedBound) {
   double worst = 0.0;
   float worst_at = 0.0f;

@@ -41,7 +41,7 @@ TokendrawStatus read_gpu_info(TokendrawBackend backend, int32_t device, Tokendra
   std::snprintf(info->name, sizeof info->name, "%s", description.name);
   std::snprintf(info->target, sizeof info->target, "%s", description.facts.target);
   info->compute_units = description.facts.compute_units;
-  info->simd_width_f32 = description.wave_width;
+  info->simd_width_f32 = description.facts.wave_width;
   info->memory_bytes = description.memory_bytes;
   return TOKENDRAW_OK;
 }

@@ -25,7 +25,6 @@ struct Failure {
 struct DeviceDescription {
   char name[128];
   plan::DeviceFacts facts;
-  int32_t wave_width;
   uint64_t memory_bytes;
 };
 

@@ -3,6 +3,7 @@
 #include "backend/table.h"
 
 #include <cstdio>
+#include <mutex>
 #include <new>
 
 #include "gpu/run.h"
@@ -80,12 +81,15 @@ Failure count_devices(int32_t* count) {
   return none;
 }
 
-// Names of architectures live as long as the process: a plan keeps a pointer.
+// Names of architectures live as long as the process: a plan keeps a pointer. Each is written once, so that who has the
+// pointer may read it while other threads call.
 const char* kept_target(int32_t device, const char* target) {
   constexpr int kMaxDevices = 64;
+  static std::mutex writing;
   static char kept[kMaxDevices][32];
   if (device >= kMaxDevices) return platform::name();
-  std::snprintf(kept[device], sizeof kept[device], "%s", target);
+  const std::lock_guard<std::mutex> lock(writing);
+  if (kept[device][0] == '\0') std::snprintf(kept[device], sizeof kept[device], "%s", target);
   return kept[device];
 }
 
@@ -99,7 +103,6 @@ Failure describe_device(int32_t device, backend::DeviceDescription* description)
   description->facts.target = kept_target(device, properties.target);
   description->facts.compute_units = properties.multiprocessors;
   description->facts.wave_width = properties.wave_width;
-  description->wave_width = properties.wave_width;
   description->memory_bytes = properties.memory_bytes;
   return {};
 }

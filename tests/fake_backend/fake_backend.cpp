@@ -214,7 +214,6 @@ Failure describe_device(int32_t device, backend::DeviceDescription* description)
   description->facts.target = kTarget;
   description->facts.compute_units = kComputeUnits;
   description->facts.wave_width = kWaveWidth;
-  description->wave_width = kWaveWidth;
   description->memory_bytes = kMemoryBytes;
   return {};
 }
