@@ -39,6 +39,7 @@ if ! gpu=$(nvidia-smi --query-gpu=name --format=csv,noheader 2>/dev/null | head 
   echo "gpu_check: nvidia-smi finds no GPU" >&2
   exit 3
 fi
+memory_mib=$(nvidia-smi --query-gpu=memory.total --format=csv,noheader,nounits | head -n 1)
 if [ -z "$out" ]; then
   short=$(tr '[:upper:]' '[:lower:]' <<<"$gpu" | sed 's/^nvidia //; s/^geforce //; s/[^a-z0-9]\+/-/g')
   out=results/$short-$(date -u +%Y-%m-%d)
@@ -122,7 +123,7 @@ step_tests() {
   for name in cuda_memory_test cuda_stream_test cuda_large_test cuda_graph_test; do
     run_test 0 "$name" '*' 0 1 90
   done
-  if [ -z "$quick" ]; then run_test only large_batch_test '*' 0 1 60; fi
+  if [ -z "$quick" ] && [ "$memory_mib" -gt 40000 ]; then run_test only large_batch_test '*' 0 1 60; fi
   # The others side by side, the longest first.
   # shellcheck disable=SC2016 # expanded by the inner bash
   {
@@ -200,7 +201,7 @@ remark_on() {
 
 declare -A limits=([tests]=280 [check]=170 [sanitizer]=90 [bench]=150)
 export -f step_tests step_check step_sanitizer step_bench run_test program
-export work build out jobs draws quick time_factor
+export work build out jobs draws quick time_factor memory_mib
 for step in ${steps//,/ }; do
   start=$SECONDS
   limited "${limits[$step]}" bash -c "step_$step" >"$out/$step.txt" 2>&1

@@ -124,7 +124,8 @@ TEST_F(CudaStreams, StructMayChangeAfterTheCallAndWorkspaceBeSharedInTurn) {
   EXPECT_EQ(wrong(second, stream.get()), "");
 }
 
-// The same sampler, thousands of calls of several plans: not one byte of device memory more.
+// The same sampler, thousands of calls of several plans: not one byte of device memory more. Other programs may take
+// some meanwhile, but not each time.
 TEST_F(CudaStreams, DeviceMemoryStaysTheSame) {
   TokendrawSampler* sampler = sampler_for(on_cuda());
   const Stream stream;
@@ -143,11 +144,13 @@ TEST_F(CudaStreams, DeviceMemoryStaysTheSame) {
   };
   ASSERT_TRUE(call(10)) << tokendraw_last_error_message();
   size_t before = 0;
-  size_t after = 0;
+  size_t after = 1;
   size_t total = 0;
-  succeeded(cudaMemGetInfo(&before, &total));
-  ASSERT_TRUE(call(1000)) << tokendraw_last_error_message();
-  succeeded(cudaMemGetInfo(&after, &total));
+  for (int attempt = 0; attempt < 5 && before != after; ++attempt) {
+    succeeded(cudaMemGetInfo(&before, &total));
+    ASSERT_TRUE(call(1000)) << tokendraw_last_error_message();
+    succeeded(cudaMemGetInfo(&after, &total));
+  }
   EXPECT_EQ(before, after);
   for (const std::unique_ptr<Work>& work : works) EXPECT_EQ(wrong(*work, stream.get()), "");
 }
