@@ -135,7 +135,7 @@ step_tests() {
     for name in real_logits golden cases_filters cases_values invariance memory_invariance; do
       for part in 0 1; do echo "only ${name}_test * $part 2"; done
     done
-  } | xargs -P "$jobs" -I '{}' bash -c 'read -r -a words <<<"$1"; run_test "${words[@]}" 240' _ '{}'
+  } | xargs -P "$jobs" -I '{}' bash -c 'read -r -a words <<<"$1"; run_test "${words[@]}" 200' _ '{}'
   cat "$work"/*.report
   [ ! -e "$work/a_test_failed" ]
 }
@@ -199,7 +199,7 @@ remark_on() {
   esac
 }
 
-declare -A limits=([tests]=280 [check]=170 [sanitizer]=90 [bench]=150)
+declare -A limits=([tests]=220 [check]=120 [sanitizer]=80 [bench]=120)
 export -f step_tests step_check step_sanitizer step_bench run_test program
 export work build out jobs draws quick time_factor memory_mib
 for step in ${steps//,/ }; do
