@@ -64,6 +64,38 @@ stage_sanitize() {
   ctest --preset sanitize --parallel "$jobs" --no-tests=error --label-exclude distribution
 }
 
+# The CUDA backend, where there is a compiler for it. It needs no GPU: what asks for one is skipped, and says so.
+stage_cuda() {
+  local nvcc version log=build/cuda/build.log registers
+  nvcc=$(command -v nvcc || command -v /usr/local/cuda/bin/nvcc) || nvcc=
+  version=$([ -z "$nvcc" ] || "$nvcc" --version | sed -n 's/.*release \([0-9.]*\).*/\1/p')
+  if [ -z "$version" ] || [ "$(printf '%s\n' 12.8 "$version" | sort -V | head -n 1)" != 12.8 ]; then
+    echo "Left out: no CUDA compiler of version 12.8 or newer is here (found: ${version:-none})."
+    return
+  fi
+  # The oldest and one that has instructions of its own; the preset `release-cuda` has them all.
+  configure cuda -DCMAKE_CUDA_COMPILER="$nvcc" -DTOKENDRAW_CUDA_ARCHITECTURES="75;90a" -DCMAKE_CUDA_FLAGS=-Xptxas=-v
+  # ptxas tells the registers of what it compiles, so the kernels are compiled whatever was there.
+  find build/cuda/CMakeFiles/tokendraw_cuda.dir -name '*.cu.o' -delete
+  if ! cmake --build --preset cuda --parallel "$jobs" -- --no-print-directory -s >"$log" 2>&1; then
+    grep -v '^ptxas info\|bytes stack frame' "$log" | tail -n 40 >&2
+    return 1
+  fi
+  # Two blocks of 512 threads share the 65536 registers of a multiprocessor.
+  registers=$(awk '/Compiling entry function/ { name = $0 } /Used [0-9]+ registers/ && name != "" {
+    match($0, /Used [0-9]+/); print substr($0, RSTART + 5, RLENGTH - 5), name; name = "" }' "$log" | sort -rn)
+  if [ -z "$registers" ]; then
+    echo "ci_stage: ptxas told no registers of any kernel" >&2
+    return 1
+  fi
+  echo "kernels: $(wc -l <<<"$registers"), at most ${registers%% *} registers"
+  if [ "${registers%% *}" -gt 64 ]; then
+    awk '$1 > 64' <<<"$registers" >&2
+    return 1
+  fi
+  ctest --preset cuda --parallel "$jobs" --no-tests=error -L '^cuda$'
+}
+
 # Only what starts threads.
 stage_tsan() {
   configure tsan -DCMAKE_C_COMPILER=clang -DCMAKE_CXX_COMPILER=clang++ -DTOKENDRAW_BUILD_EXAMPLES=OFF
@@ -80,7 +112,7 @@ stage_fuzz() {
 stage_arm64() { scripts/check_arm64.sh; }
 
 # In this order: what fails fast comes first.
-stages=(format includes style test consumers clang tidy sanitize tsan fuzz arm64)
+stages=(format includes style test consumers clang tidy cuda sanitize tsan fuzz arm64)
 if [ -z "$name" ]; then
   printf '%s\n' "${stages[@]}"
 elif declare -F "stage_$name" >/dev/null; then
