@@ -163,13 +163,15 @@ void CudaBatch::upload(cudaStream_t stream) {
       succeeded(cudaMemcpyAsync(array.device, array.host, array.bytes, cudaMemcpyHostToDevice, stream));
     }
   }
-  succeeded(cudaMemcpyAsync(block_->data(), before_.data(), before_.size(), cudaMemcpyHostToDevice, stream));
+  if (end_ > 0) {
+    succeeded(cudaMemcpyAsync(block_->data(), before_.data(), end_, cudaMemcpyHostToDevice, stream));
+  }
   succeeded(cudaStreamSynchronize(stream));
 }
 
 void CudaBatch::download(cudaStream_t stream) {
   std::vector<unsigned char> after(end_);
-  succeeded(cudaMemcpyAsync(after.data(), block_->data(), end_, cudaMemcpyDeviceToHost, stream));
+  if (end_ > 0) succeeded(cudaMemcpyAsync(after.data(), block_->data(), end_, cudaMemcpyDeviceToHost, stream));
   for (const Array& array : arrays_) {
     if (array.in_block || !array.output) continue;
     succeeded(cudaMemcpyAsync(array.host, array.device, array.bytes, cudaMemcpyDeviceToHost, stream));
