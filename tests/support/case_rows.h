@@ -5,8 +5,8 @@
 //   24 to 29            cases_inputs_test.cpp      17                 large_batch_test.cpp
 //   18 to 20            invariance_test.cpp        22                 distribution_test.cpp
 //   23                  thread_test.cpp            37                 sampler_api_test.cpp
-// GPUs have 17, 18, 21, 23, 24 and 37 of their own in gpu/cuda/, the others by TOKENDRAW_TEST_CUDA=1 (samplers.h). 35 is
-// the emulator's, whose devices have warps of 32 and of 64 lanes; for 36 kernels are compiled when the library is.
+// GPUs have 17, 18, 21, 23, 24 and 37 of their own in gpu/cuda/, the others by TOKENDRAW_TEST_CUDA=1 (samplers.h). 35
+// is the emulator's, whose devices have warps of 32 and of 64 lanes; for 36 kernels are compiled when the library is.
 #pragma once
 
 #include <gtest/gtest.h>
