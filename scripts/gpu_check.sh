@@ -184,7 +184,9 @@ step_sanitizer() {
   return "$status"
 }
 
-step_bench() { "$(program gpu_bench)" --out "$out/bench.csv" ${quick:+--quick}; }
+step_bench() {
+  "$(program gpu_bench)" --logits data/real_logits_128256_bf16.npy --out "$out/bench.csv" ${quick:+--quick}
+}
 
 # What the summary says of a report.
 remark_on() {
