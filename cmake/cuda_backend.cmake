@@ -12,7 +12,7 @@ if(NOT DEFINED CMAKE_CUDA20_STANDARD_COMPILE_OPTION) # CMake before 3.26 does no
   set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION "-std=c++20")
   set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION "-std=c++20")
 endif()
-find_package(CUDAToolkit 12.8 REQUIRED)
+find_package(CUDAToolkit ${TOKENDRAW_OLDEST_CUDA} REQUIRED)
 
 add_library(tokendraw_cuda SHARED
   src/gpu/backend.cpp
@@ -24,24 +24,26 @@ add_library(tokendraw_cuda SHARED
   src/plan/gpu_plan.cpp
 )
 set_target_properties(tokendraw_cuda PROPERTIES VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR}
-                      CUDA_VISIBILITY_PRESET hidden CUDA_RUNTIME_LIBRARY Static
                       LIBRARY_OUTPUT_DIRECTORY "$<TARGET_FILE_DIR:tokendraw>")
 target_include_directories(tokendraw_cuda PRIVATE src include)
 target_link_libraries(tokendraw_cuda PRIVATE CUDA::cudart_static)
 
 list(GET TOKENDRAW_CUDA_ARCHITECTURES 0 first)
-set(targets "SHELL:-gencode arch=compute_${first},code=compute_${first}")
+set(tokendraw_cuda_targets "SHELL:-gencode arch=compute_${first},code=compute_${first}")
 foreach(architecture ${TOKENDRAW_CUDA_ARCHITECTURES})
-  list(APPEND targets "SHELL:-gencode arch=compute_${architecture},code=sm_${architecture}")
+  list(APPEND tokendraw_cuda_targets "SHELL:-gencode arch=compute_${architecture},code=sm_${architecture}")
 endforeach()
-foreach(interface tokendraw_float_contract tokendraw_warnings) # of the host compiler
-  target_compile_options(tokendraw_cuda PRIVATE
-    "$<$<COMPILE_LANGUAGE:CXX>:$<TARGET_PROPERTY:${interface},INTERFACE_COMPILE_OPTIONS>>")
-endforeach()
-target_compile_options(tokendraw_cuda PRIVATE
-  "$<$<COMPILE_LANGUAGE:CUDA>:${targets}>"
-  "$<$<COMPILE_LANGUAGE:CUDA>:--fmad=false;-Xcompiler=-ffp-contract=off,-Wall,-Wextra>")
-if(TOKENDRAW_WERROR)
-  target_compile_options(tokendraw_cuda PRIVATE "$<$<COMPILE_LANGUAGE:CUDA>:SHELL:-Werror all-warnings>")
-endif()
+
+# Architectures, warnings and the contract's float rules for the CUDA sources of a target.
+function(tokendraw_cuda_options target)
+  set_target_properties(${target} PROPERTIES CUDA_RUNTIME_LIBRARY Static CUDA_VISIBILITY_PRESET hidden)
+  target_compile_options(${target} PRIVATE
+    "$<$<COMPILE_LANGUAGE:CUDA>:${tokendraw_cuda_targets}>"
+    "$<$<COMPILE_LANGUAGE:CUDA>:--fmad=false;-Xcompiler=-ffp-contract=off,-Wall,-Wextra>")
+  if(TOKENDRAW_WERROR)
+    target_compile_options(${target} PRIVATE "$<$<COMPILE_LANGUAGE:CUDA>:SHELL:-Werror all-warnings>")
+  endif()
+endfunction()
+
+tokendraw_cuda_options(tokendraw_cuda)
 install(TARGETS tokendraw_cuda LIBRARY DESTINATION "${CMAKE_INSTALL_LIBDIR}")

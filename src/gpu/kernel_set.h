@@ -13,6 +13,7 @@ struct KernelSet {
   Kernel sample_row;
   Kernel split_maxima;
   Kernel split_masses;
+  Kernel split_search;
   Kernel split_finish;
 };
 

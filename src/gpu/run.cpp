@@ -44,6 +44,11 @@ Arguments make_arguments(const plan::Plan& plan, const request::Request& request
   a.group_max = at<float>(workspace, layout.group_max);
   a.group_mass = at<uint64_t>(workspace, layout.group_mass);
   a.split_nan = at<uint32_t>(workspace, layout.split_nan);
+  a.row_state = workspace + layout.row_state;
+  a.histogram = at<uint64_t>(workspace, layout.histogram);
+  a.group_above = at<uint64_t>(workspace, layout.group_above);
+  a.list = at<uint64_t>(workspace, layout.list);
+  a.search_state = at<SearchState>(workspace, layout.search_state);
   if (plan.shape.has_lists) {
     a.lists.slots_taken = at<uint64_t>(workspace, layout.slots_taken);
     a.lists.row_slots = at<uint64_t>(workspace, layout.row_slots);
@@ -77,6 +82,7 @@ platform::Error run(const plan::Plan& plan, const request::Request& request, voi
   const platform::Grid split = {static_cast<uint32_t>(plan.gpu.splits), rows};
   error = platform::launch(kernels.split_maxima, split, kThreads, stream, a);
   if (!error) error = platform::launch(kernels.split_masses, split, kThreads, stream, a);
+  if (!error) error = platform::launch(kernels.split_search, split, kThreads, stream, a);
   if (!error) error = platform::launch(kernels.split_finish, {rows, 1}, kThreads, stream, a);
   return error;
 }

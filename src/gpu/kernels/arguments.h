@@ -19,6 +19,13 @@ struct ListTables {
   uint64_t slot_count;
 };
 
+// A shared search for the cut of top_p.
+struct SearchState {
+  uint64_t goal;    // what is left of it in the bucket of the cut
+  uint32_t listed;  // keys of that bucket, also those that found no room
+  uint32_t unused;
+};
+
 struct Arguments {
   request::Request request;
   int32_t group_lines;  // lines of a group, a power of two
@@ -26,9 +33,14 @@ struct Arguments {
   bool try_candidates;
   bool wants_logprob;
   // Of rows that are split
-  float* group_max;      // [rows][kGpuMaxGroups]
-  uint64_t* group_mass;  // [rows][kGpuMaxGroups]
-  uint32_t* split_nan;   // [rows][kGpuMaxSplits]
+  float* group_max;           // [rows][kGpuMaxGroups]
+  uint64_t* group_mass;       // [rows][kGpuMaxGroups]
+  uint32_t* split_nan;        // [rows][kGpuMaxSplits]
+  unsigned char* row_state;   // [rows][kGpuRowStateBytes]
+  uint64_t* histogram;        // [rows][kGpuBuckets]
+  uint64_t* group_above;      // [rows][kGpuMaxGroups]
+  uint64_t* list;             // [rows][kGpuListCapacity]
+  SearchState* search_state;  // [rows]
   ListTables lists;
 };
 

@@ -46,6 +46,7 @@ class RowReader {
   using Bits = typename Stored<kDtype>::Bits;
   static constexpr int kWidth = 16 / static_cast<int>(sizeof(Bits));  // logits of one lane in a line
   static constexpr int kLine = kWidth * kWave;
+  static constexpr bool kIsEdited = kEdited;
 
   TOKENDRAW_DEVICE RowReader(const void* logits, int32_t vocab) : vocab_(vocab) {
     const auto address = reinterpret_cast<uintptr_t>(logits);
@@ -72,38 +73,39 @@ class RowReader {
   }
   // The id at position `place` of the lines; outside the row for some places of the first and last line.
   TOKENDRAW_DEVICE int32_t id_at(int32_t place) const { return place - lead_; }
+  TOKENDRAW_DEVICE int32_t place_of(int32_t id) const { return id + lead_; }
   TOKENDRAW_DEVICE bool in_row(int32_t id) const { return id >= 0 && id < vocab_; }
+
+  // Whether all lanes' logits in a line lie inside the row, and their bits then.
+  TOKENDRAW_DEVICE bool is_inside(int32_t line) const {
+    const int32_t id = line * kLine - lead_;
+    return id >= 0 && id + kLine <= vocab_;
+  }
+  TOKENDRAW_DEVICE platform::Words16 fetch_inside(int32_t line) const {
+    return platform::load_words(start_ + (first_id(line) + lead_));
+  }
 
   // The bits of this lane's logits in a line.
   TOKENDRAW_DEVICE platform::Words16 fetch(int32_t line) const {
     const int32_t id = first_id(line);
     const Bits* from = start_ + (id + lead_);
     if (id >= 0 && id + kWidth <= vocab_) return platform::load_words(from);
-    platform::Words16 words = {};
-#pragma unroll
-    for (int i = 0; i < kWidth; ++i) {
-      const uint32_t bits = in_row(id + i) ? platform::load_value(from + i) : Stored<kDtype>::kMinusInfinity;
-      words.word[i * static_cast<int>(sizeof(Bits)) / 4] |= bits << (i * static_cast<int>(sizeof(Bits)) % 4 * 8);
-    }
-    return words;
+    return fetch_partial(id);
   }
 
-  // Effective logits from the bits; `nan` is set if one is NaN or becomes it.
+  // Logits from the bits. Of an edited row: effective ones, but that -0 stays; of another one: as they are, NaN
+  // included, which no comparison lets pass and which weighs 0. `nan` is set if one is NaN or becomes it, where it is
+  // looked at.
   TOKENDRAW_DEVICE void convert(const platform::Words16& words, int32_t line, float (&x)[kWidth], bool& nan) const {
 #pragma unroll
-    for (int i = 0; i < kWidth; ++i) x[i] = draw::nan_to_minus_infinity(Stored<kDtype>::to_float(words, i), nan);
+    for (int i = 0; i < kWidth; ++i) x[i] = Stored<kDtype>::to_float(words, i);
     if constexpr (kEdited) edit(first_id(line), x, nan);
 #pragma unroll
-    for (int i = 0; i < kWidth; ++i) x[i] = draw::add_rn(x[i], 0.0f);
-  }
-
-  TOKENDRAW_DEVICE void load(int32_t line, float (&x)[kWidth]) const {
-    bool nan = false;
-    convert(fetch(line), line, x, nan);
+    for (int i = 0; i < kWidth; ++i) nan |= draw::is_nan(x[i]);
   }
 
   // One effective logit.
-  TOKENDRAW_DEVICE float load_one(int32_t id) const {
+  TOKENDRAW_DEVICE_CALL float load_one(int32_t id) const {
     bool nan = false;
     platform::Words16 words = {{platform::load_value(start_ + (id + lead_)), 0, 0, 0}};
     float x = draw::nan_to_minus_infinity(Stored<kDtype>::to_float(words, 0), nan);
@@ -112,6 +114,19 @@ class RowReader {
   }
 
  private:
+  // A vector at the row's begin or end: one by one, so that nothing outside the row is read.
+  TOKENDRAW_DEVICE platform::Words16 fetch_partial(int32_t id) const {
+    platform::Words16 words = {};
+    constexpr int kBytes = static_cast<int>(sizeof(Bits));
+#pragma unroll
+    for (int i = 0; i < kWidth; ++i) {
+      const uint32_t bits =
+          in_row(id + i) ? platform::load_value(start_ + (id + lead_ + i)) : Stored<kDtype>::kMinusInfinity;
+      words.word[i * kBytes / 4] |= bits << (i * kBytes % 4 * 8);
+    }
+    return words;
+  }
+
   // The bits of kWidth ids from `id` on; bits outside the row are unspecified.
   TOKENDRAW_DEVICE uint32_t bits_from(const uint32_t* words, int32_t id) const {
     const int32_t first = id > 0 ? id : 0;
@@ -130,6 +145,7 @@ class RowReader {
 #pragma unroll
     for (int i = 0; i < kWidth; ++i) {
       if (!in_row(id + i)) continue;
+      x[i] = draw::nan_to_minus_infinity(x[i], nan);
       if ((allowed >> i & 1u) == 0) x[i] = -draw::infinity();
       if (bias_ != nullptr) x[i] = draw::apply_bias(x[i], bias_[id + i]);
       if ((biased >> i & 1u) != 0) x[i] = with_listed_bias(id + i, x[i]);

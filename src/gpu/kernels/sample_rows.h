@@ -1,53 +1,134 @@
 // SPDX-License-Identifier: Apache-2.0
-// The kernels. Many rows: `sample_row`, one block for each. Few rows: each is shared by several blocks in the two
-// passes that read all of it, `split_maxima` and `split_masses`; then `split_finish`, one block a row. The boundary
-// between kernels is what the blocks of a row meet at: no counters to set to zero, no fences, no block that waits for
-// another.
+// The kernels. Many rows: `sample_row`, one block for each. Few rows: each is shared by several blocks in the passes
+// that read all of it, `split_maxima`, `split_masses` and, for the fewest, `split_search`; then `split_finish`, one
+// block a row. The boundary between kernels is what the blocks of a row meet at: no counters to set to zero, no fences,
+// no block that waits for another.
+//
+// Code that runs once for a row takes longer to fetch than to execute, so what one thread does alone (reading the row's
+// parameters) is done beside the first read of the logits, and kept for the kernels that follow.
 #pragma once
 
-#include "gpu/kernels/finish_row.h"
+#include "gpu/kernels/top_p_search.h"
 
 namespace tokendraw::gpu {
 
-// Sets the shared state at the start of a row. All threads get whether the row can be read.
-template <int kWave>
-TOKENDRAW_DEVICE bool begin_row(const Arguments& a, int64_t row, RowShared<kWave>& s) {
-  // The parameters take a chain of reads and divisions: the last thread goes through it.
-  if (platform::thread_index() == kThreads - 1) {
-    s.valid = request::read_row_inputs(a.request, row, &s.inputs) ? 1 : 0;
-  }
-  platform::block_barrier();
-  return s.valid != 0;
+// What split_maxima leaves for the kernels after it.
+struct RowState {
+  request::RowInputs inputs;
+  uint32_t valid;
+};
+static_assert(sizeof(RowState) <= plan::kGpuRowStateBytes && sizeof(RowState) % 8 == 0);
+
+TOKENDRAW_DEVICE_CALL bool read_inputs(const Arguments& a, int64_t row, request::RowInputs* inputs) {
+  return request::read_row_inputs(a.request, row, inputs);
 }
 
-template <int kWave>
-TOKENDRAW_DEVICE uint32_t list_status(const Arguments& a, int64_t row, const RowShared<kWave>& s) {
-  return s.inputs.has_lists() ? a.lists.row_status[row] : 0;
+TOKENDRAW_DEVICE void write_result(const Arguments& a, int64_t row, const request::RowResult& result) {
+  if (platform::thread_index() == 0) request::write_row_result(a.request, row, result);
+}
+
+template <typename Row>
+TOKENDRAW_DEVICE void keep_settings(const Arguments& a) {
+  Row::shared().settings = {a.group_lines, a.try_candidates, a.wants_logprob, a.request.kept != nullptr};
+}
+
+// Keeps the reader of a row whose inputs are known. One thread calls.
+template <typename Row>
+TOKENDRAW_DEVICE void keep_reader(const Arguments& a, int64_t row) {
+  auto& s = Row::shared();
+  typename Row::Reader reader(s.inputs.logits, a.request.vocab);
+  reader.edit_by(a, row, s.inputs);
+  s.reader = reader;
+}
+
+// Begins the first read of a row: all threads get whether it can be read. The parameters of an edited row are known
+// then, those of another one after the next barrier: one thread of the last warp reads them while the other warps go
+// on.
+template <typename Row>
+TOKENDRAW_DEVICE bool begin_first_read(const Arguments& a, int64_t row) {
+  auto& s = Row::shared();
+  if constexpr (Row::Reader::kIsEdited) {
+    if (platform::thread_index() == 0) {
+      keep_settings<Row>(a);
+      s.valid = read_inputs(a, row, &s.inputs) ? 1 : 0;
+      if (s.valid != 0) keep_reader<Row>(a, row);
+    }
+    platform::block_barrier();
+    return s.valid != 0;
+  } else {
+    const void* logits = request::logits_of_row(a.request, row);
+    if (platform::thread_index() == 0) {
+      keep_settings<Row>(a);
+      s.valid = 0;
+      if (logits != nullptr) s.reader = typename Row::Reader(logits, a.request.vocab);
+    }
+    platform::block_barrier();
+    if (logits != nullptr && platform::thread_index() == kThreads - Row::kWave) {
+      s.valid = read_inputs(a, row, &s.inputs) ? 1 : 0;
+    }
+    return logits != nullptr;
+  }
+}
+
+// Begins a row whose state split_maxima left. All threads get whether its parameters are valid.
+template <typename Row>
+TOKENDRAW_DEVICE bool begin_from_state(const Arguments& a, int64_t row) {
+  auto& s = Row::shared();
+  constexpr uint32_t kWords = sizeof(request::RowInputs) / 8;
+  const uint32_t thread = platform::thread_index();
+  const auto* state = reinterpret_cast<const RowState*>(a.row_state + row * plan::kGpuRowStateBytes);
+  const auto* words = reinterpret_cast<const uint64_t*>(&state->inputs);
+  for (uint32_t i = thread; i < kWords; i += kThreads) reinterpret_cast<uint64_t*>(&s.inputs)[i] = words[i];
+  const bool valid = state->valid != 0;
+  platform::block_barrier();
+  if (thread == 0 && valid) {
+    keep_settings<Row>(a);
+    keep_reader<Row>(a, row);
+  }
+  platform::block_barrier();
+  return valid;
+}
+
+template <typename Row>
+TOKENDRAW_DEVICE uint32_t list_status(const Arguments& a, int64_t row) {
+  return Row::shared().inputs.has_lists() ? a.lists.row_status[row] : 0;
 }
 
 template <request::Dtype kDtype, bool kEdited, int kWave>
 TOKENDRAW_KERNEL void TOKENDRAW_LAUNCH_BOUNDS(kThreads, 2) sample_row(const TOKENDRAW_GRID_CONSTANT Arguments a) {
-  TOKENDRAW_SHARED(RowShared<kWave>, s);
+  using Row = gpu::Row<kDtype, kEdited, kWave>;
   const int64_t row = platform::block_x();
-  if (!begin_row(a, row, s)) {
-    if (platform::thread_index() == 0) {
-      request::write_row_result(a.request, row, request::row_without_token(draw::kBadParameter));
-    }
-    return;
-  }
-  RowReader<kDtype, kEdited, kWave> reader(s.inputs.logits, a.request.vocab);
-  reader.edit_by(a, row, s.inputs);
-  RowWork<kDtype, kEdited, kWave> work(reader, a.group_lines, s);
-  bool nan = false;
-  work.read_maxima(0, work.groups(), s.group_max, nan);
-  nan = platform::block_any(nan);
+  auto& s = Row::shared();
+  const request::RowResult bad = request::row_without_token(draw::kBadParameter);
+  if (!begin_first_read<Row>(a, row)) return write_result(a, row, bad);
+  const bool nan = platform::block_any(read_maxima<Row>(0, Row::groups(), s.group_max));
+  if (s.valid == 0) return write_result(a, row, bad);
   const auto thread = static_cast<int32_t>(platform::thread_index());
-  const float max = work.block.max(thread < work.groups() ? s.group_max[thread] : -draw::infinity());
-  const uint32_t status = (nan ? uint32_t{draw::kNanLogit} : 0u) | list_status(a, row, s);
-  FinishRow<kDtype, kEdited, kWave> finish(a, work);
-  const request::RowResult result = finish.run(max, status, false);
-  if (thread == 0) request::write_row_result(a.request, row, result);
+  const float max = Row::BlockOf::max(thread < Row::groups() ? s.group_max[thread] : -draw::infinity());
+  const uint32_t status = (nan ? uint32_t{draw::kNanLogit} : 0u) | list_status<Row>(a, row);
+  if (max == -draw::infinity()) {
+    return write_result(a, row, request::row_without_token(status | draw::kNoCandidate));
+  }
+  keep_rule<Row>(max);
+  Drawn drawn;
+  bool done = false;
+  if (needs_total(s.settings, s.inputs)) {
+    const bool search = searches_top_p(s.inputs) && max != draw::infinity();
+    if (search) {
+      clear_histogram<Row>();
+      sum_masses<Row, true>(0, Row::groups(), s.group_mass);
+    } else {
+      sum_masses<Row, false>(0, Row::groups(), s.group_mass);
+    }
+    platform::block_barrier();
+    keep_total<Row>();
+    done = search && search_top_p<Row>(&drawn);
+  }
+  if (!done) drawn = draw_row<Row>();
+  write_result(a, row, result_of<Row>(drawn, status));
 }
+
+// ---- Rows that blocks share: grid (splits, rows)
 
 // The groups that block x of a row's blocks reads: [*first, *last).
 TOKENDRAW_DEVICE void own_groups(int32_t groups, int32_t splits, int32_t* first, int32_t* last) {
@@ -58,79 +139,124 @@ TOKENDRAW_DEVICE void own_groups(int32_t groups, int32_t splits, int32_t* first,
 
 template <request::Dtype kDtype, bool kEdited, int kWave>
 TOKENDRAW_KERNEL void TOKENDRAW_LAUNCH_BOUNDS(kThreads, 2) split_maxima(const TOKENDRAW_GRID_CONSTANT Arguments a) {
-  TOKENDRAW_SHARED(RowShared<kWave>, s);
+  using Row = gpu::Row<kDtype, kEdited, kWave>;
   const int64_t row = platform::block_y();
-  const void* logits = request::logits_of_row(a.request, row);
-  if (logits == nullptr) return;
-  RowReader<kDtype, kEdited, kWave> reader(logits, a.request.vocab);
-  if constexpr (kEdited) {  // else the parameters do not matter yet
-    if (!begin_row(a, row, s)) return;
-    reader.edit_by(a, row, s.inputs);
+  auto& s = Row::shared();
+  auto* state = reinterpret_cast<RowState*>(a.row_state + row * plan::kGpuRowStateBytes);
+  const bool first_block = platform::block_x() == 0;
+  clear_shared_search(a, row);
+  bool readable = false;
+  if (Row::Reader::kIsEdited || first_block) {
+    readable = begin_first_read<Row>(a, row);
+  } else {  // another block of the row reads the parameters
+    const void* logits = request::logits_of_row(a.request, row);
+    readable = logits != nullptr;
+    if (platform::thread_index() == 0 && readable) {
+      keep_settings<Row>(a);
+      s.reader = typename Row::Reader(logits, a.request.vocab);
+    }
+    platform::block_barrier();
   }
-  RowWork<kDtype, kEdited, kWave> work(reader, a.group_lines, s);
-  int32_t first = 0;
-  int32_t last = 0;
-  own_groups(work.groups(), a.splits, &first, &last);
   bool nan = false;
-  work.read_maxima(first, last, a.group_max + row * kMaxGroups, nan);
-  nan = platform::block_any(nan);
-  if (platform::thread_index() == 0) {
-    a.split_nan[row * plan::kGpuMaxSplits + platform::block_x()] = nan ? uint32_t{draw::kNanLogit} : 0u;
+  if (readable) {
+    int32_t first = 0;
+    int32_t last = 0;
+    own_groups(Row::groups(), a.splits, &first, &last);
+    nan = read_maxima<Row>(first, last, a.group_max + row * kMaxGroups);
   }
+  nan = platform::block_any(nan);
+  if (platform::thread_index() != 0) return;
+  a.split_nan[row * plan::kGpuMaxSplits + platform::block_x()] = nan ? uint32_t{draw::kNanLogit} : 0u;
+  if (!first_block) return;
+  state->inputs = s.inputs;
+  state->valid = s.valid;
 }
 
-// What split_maxima found, into the shared state: the largest logit.
-template <typename Work>
-TOKENDRAW_DEVICE float load_maxima(const Arguments& a, int64_t row, Work& work) {
+// What split_maxima found, into shared memory. Returns the largest logit.
+template <typename Row>
+TOKENDRAW_DEVICE float load_maxima(const Arguments& a, int64_t row) {
   const auto thread = static_cast<int32_t>(platform::thread_index());
   float own = -draw::infinity();
-  if (thread < work.groups()) {
+  if (thread < Row::groups()) {
     own = a.group_max[row * kMaxGroups + thread];
-    work.s.group_max[thread] = own;
+    Row::shared().group_max[thread] = own;
   }
-  return work.block.max(own);
+  return Row::BlockOf::max(own);
+}
+
+// What split_masses found, into shared memory.
+template <typename Row>
+TOKENDRAW_DEVICE void load_masses(const Arguments& a, int64_t row) {
+  const auto thread = static_cast<int32_t>(platform::thread_index());
+  platform::block_barrier();
+  if (thread < Row::groups()) Row::shared().group_mass[thread] = a.group_mass[row * kMaxGroups + thread];
+  platform::block_barrier();
+  keep_total<Row>();
 }
 
 template <request::Dtype kDtype, bool kEdited, int kWave>
 TOKENDRAW_KERNEL void TOKENDRAW_LAUNCH_BOUNDS(kThreads, 2) split_masses(const TOKENDRAW_GRID_CONSTANT Arguments a) {
-  TOKENDRAW_SHARED(RowShared<kWave>, s);
-  using Finish = FinishRow<kDtype, kEdited, kWave>;
+  using Row = gpu::Row<kDtype, kEdited, kWave>;
   const int64_t row = platform::block_y();
-  if (!begin_row(a, row, s) || !Finish::needs_total(a, s.inputs)) return;
-  RowReader<kDtype, kEdited, kWave> reader(s.inputs.logits, a.request.vocab);
-  reader.edit_by(a, row, s.inputs);
-  RowWork<kDtype, kEdited, kWave> work(reader, a.group_lines, s);
-  const float max = load_maxima(a, row, work);
+  auto& s = Row::shared();
+  if (!begin_from_state<Row>(a, row) || !needs_total(s.settings, s.inputs)) return;
+  const float max = load_maxima<Row>(a, row);
   if (max == -draw::infinity()) return;
+  keep_rule<Row>(max);
   int32_t first = 0;
   int32_t last = 0;
-  own_groups(work.groups(), a.splits, &first, &last);
-  work.sum_masses(Finish::weight_rule(a, s.inputs, max), 0, first, last, a.group_mass + row * kMaxGroups);
+  own_groups(Row::groups(), a.splits, &first, &last);
+  uint64_t* group_mass = a.group_mass + row * kMaxGroups;
+  if (searches_top_p(s.inputs) && max != draw::infinity()) {
+    clear_histogram<Row>();
+    sum_masses<Row, true>(first, last, group_mass);
+    add_to_shared_histogram<Row>(a, row);
+  } else {
+    sum_masses<Row, false>(first, last, group_mass);
+  }
 }
 
 template <request::Dtype kDtype, bool kEdited, int kWave>
+TOKENDRAW_KERNEL void TOKENDRAW_LAUNCH_BOUNDS(kThreads, 2) split_search(const TOKENDRAW_GRID_CONSTANT Arguments a) {
+  using Row = gpu::Row<kDtype, kEdited, kWave>;
+  const int64_t row = platform::block_y();
+  auto& s = Row::shared();
+  // Most rows do not need this: they are told by the state alone.
+  const auto* state = reinterpret_cast<const RowState*>(a.row_state + row * plan::kGpuRowStateBytes);
+  if (state->valid == 0 || !searches_top_p(state->inputs)) return;
+  if (!begin_from_state<Row>(a, row)) return;
+  const float max = load_maxima<Row>(a, row);
+  if (max == -draw::infinity() || max == draw::infinity()) return;
+  keep_rule<Row>(max);
+  load_masses<Row>(a, row);
+  int32_t first = 0;
+  int32_t last = 0;
+  own_groups(Row::groups(), a.splits, &first, &last);
+  search_shared_groups<Row>(a, row, first, last);
+}
+
+// One block a row: grid (rows)
+template <request::Dtype kDtype, bool kEdited, int kWave>
 TOKENDRAW_KERNEL void TOKENDRAW_LAUNCH_BOUNDS(kThreads, 2) split_finish(const TOKENDRAW_GRID_CONSTANT Arguments a) {
-  TOKENDRAW_SHARED(RowShared<kWave>, s);
-  using Finish = FinishRow<kDtype, kEdited, kWave>;
+  using Row = gpu::Row<kDtype, kEdited, kWave>;
   const int64_t row = platform::block_x();
-  if (!begin_row(a, row, s)) {
-    if (platform::thread_index() == 0) {
-      request::write_row_result(a.request, row, request::row_without_token(draw::kBadParameter));
-    }
-    return;
+  auto& s = Row::shared();
+  if (!begin_from_state<Row>(a, row)) {
+    return write_result(a, row, request::row_without_token(draw::kBadParameter));
   }
-  RowReader<kDtype, kEdited, kWave> reader(s.inputs.logits, a.request.vocab);
-  reader.edit_by(a, row, s.inputs);
-  RowWork<kDtype, kEdited, kWave> work(reader, a.group_lines, s);
   const auto thread = static_cast<int32_t>(platform::thread_index());
   const bool nan = thread < a.splits && a.split_nan[row * plan::kGpuMaxSplits + thread] != 0;
-  const uint32_t status = (platform::block_any(nan) ? uint32_t{draw::kNanLogit} : 0u) | list_status(a, row, s);
-  const float max = load_maxima(a, row, work);
-  const bool masses_known = Finish::needs_total(a, s.inputs);
-  if (masses_known && thread < work.groups()) s.group_mass[thread] = a.group_mass[row * kMaxGroups + thread];
-  Finish finish(a, work);
-  const request::RowResult result = finish.run(max, status, masses_known);
-  if (thread == 0) request::write_row_result(a.request, row, result);
+  const uint32_t status = (platform::block_any(nan) ? uint32_t{draw::kNanLogit} : 0u) | list_status<Row>(a, row);
+  const float max = load_maxima<Row>(a, row);
+  if (max == -draw::infinity()) {
+    return write_result(a, row, request::row_without_token(status | draw::kNoCandidate));
+  }
+  keep_rule<Row>(max);
+  if (needs_total(s.settings, s.inputs)) load_masses<Row>(a, row);
+  Drawn drawn;
+  const bool searched = searches_top_p(s.inputs) && max != draw::infinity();
+  if (!searched || !draw_after_shared_search<Row>(a, row, &drawn)) drawn = draw_row<Row>();
+  write_result(a, row, result_of<Row>(drawn, status));
 }
 
 }  // namespace tokendraw::gpu

@@ -11,7 +11,7 @@
 
 #define TOKENDRAW_KERNEL __global__
 #define TOKENDRAW_DEVICE __device__ __forceinline__
-#define TOKENDRAW_DEVICE_CALL __device__ __noinline__
+#define TOKENDRAW_DEVICE_CALL __device__ __noinline__ inline
 #define TOKENDRAW_LAUNCH_BOUNDS(threads, blocks) __launch_bounds__(threads, blocks)
 #define TOKENDRAW_GRID_CONSTANT __grid_constant__
 #define TOKENDRAW_SHARED(Type, name)                                \
@@ -105,6 +105,17 @@ TOKENDRAW_DEVICE T* cluster_map(T* shared, uint32_t) {
   return shared;
 }
 #endif
+
+template <int kWave>
+TOKENDRAW_DEVICE uint32_t warp_add(uint32_t value) {
+  static_assert(kWave == 32);
+#if __CUDA_ARCH__ >= 800
+  return __reduce_add_sync(0xffffffffu, value);
+#else
+  for (int mask = 16; mask > 0; mask /= 2) value += __shfl_xor_sync(0xffffffffu, value, mask);
+  return value;
+#endif
+}
 
 TOKENDRAW_DEVICE uint32_t atomic_add(uint32_t* to, uint32_t value) { return atomicAdd(to, value); }
 TOKENDRAW_DEVICE uint64_t atomic_add(uint64_t* to, uint64_t value) {

@@ -30,6 +30,7 @@
 //   void     cluster_barrier()          all threads of the cluster; orders memory among them. Needed before the first
 //                                       look at another block's memory, and before a block ends that others look at
 //   T*       cluster_map(T*, rank)      where the block of this rank has what this block has here in shared memory
+//   uint32_t warp_add<kWave>(uint32_t)  all lanes of the warp call and get the sum of their values
 //   T        atomic_add(T*, T)          uint32_t, uint64_t, shared or global memory; returns the old value
 //   T        atomic_max(T*, T), atomic_or(T*, T)   uint32_t, returns the old value
 //   T        atomic_min(T*, T)          uint64_t, global memory, returns the old value

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the threads of one block do together. All threads of the block call and all get the result.
+// What the threads of one block do together. All threads of the block call and all get the result. Every function
+// begins with a barrier, so that one call's place in shared memory is free for the next.
 #pragma once
 
 #include "gpu/primitives/warp.h"
@@ -10,67 +11,79 @@ template <int kThreads, int kWave>
 struct Block {
   static constexpr int kWarps = kThreads / kWave;
 
-  // One value a warp, in two places that take turns: a call needs no barrier against the one before it.
-  struct Shared {
-    uint64_t slot[2][kWarps];
-    uint64_t found[2];
+  struct Sums {
+    uint64_t first;
+    uint64_t second;
   };
 
-  // The state of a thread, the same in all of them: `turn` counts calls.
-  Shared& shared;
-  uint32_t turn = 0;
-
-  TOKENDRAW_DEVICE uint64_t sum(uint64_t value) {
-    uint64_t* slot = next();
-    value = warp_sum<kWave>(value);
-    if (lane_index<kWave>() == 0) slot[warp_index<kWave>()] = value;
+  TOKENDRAW_DEVICE_CALL static Sums sum_both(uint64_t first, uint64_t second) {
+    Shared& s = shared();
+    first = warp_sum<kWave>(first);
+    second = warp_sum<kWave>(second);
     platform::block_barrier();
-    uint64_t total = 0;
-#pragma unroll
-    for (int w = 0; w < kWarps; ++w) total += slot[w];
-    return total;
-  }
-
-  // The sum of the values of the threads before this one; *total: of all.
-  TOKENDRAW_DEVICE uint64_t exclusive_sum(uint64_t value, uint64_t* total) {
-    uint64_t* slot = next();
-    const uint64_t inclusive = warp_inclusive_sum<kWave>(value);
-    if (lane_index<kWave>() == kWave - 1) slot[warp_index<kWave>()] = inclusive;
+    if (lane_index<kWave>() == 0) {
+      s.of_warp[0][warp_index<kWave>()] = first;
+      s.of_warp[1][warp_index<kWave>()] = second;
+    }
     platform::block_barrier();
-    uint64_t before = 0;
-    uint64_t all = 0;
+    Sums total = {0, 0};
 #pragma unroll
     for (int w = 0; w < kWarps; ++w) {
-      if (static_cast<uint32_t>(w) < warp_index<kWave>()) before += slot[w];
-      all += slot[w];
+      total.first += s.of_warp[0][w];
+      total.second += s.of_warp[1][w];
     }
-    *total = all;
-    return before + inclusive - value;
+    return total;
+  }
+  TOKENDRAW_DEVICE static uint64_t sum(uint64_t value) { return sum_both(value, 0).first; }
+
+  // first: the sum of the values of the threads before this one; second: of all.
+  TOKENDRAW_DEVICE_CALL static Sums exclusive_sum(uint64_t value) {
+    Shared& s = shared();
+    const uint64_t inclusive = warp_inclusive_sum<kWave>(value);
+    platform::block_barrier();
+    if (lane_index<kWave>() == kWave - 1) s.of_warp[0][warp_index<kWave>()] = inclusive;
+    platform::block_barrier();
+    Sums sums = {inclusive - value, 0};
+#pragma unroll
+    for (int w = 0; w < kWarps; ++w) {
+      if (static_cast<uint32_t>(w) < warp_index<kWave>()) sums.first += s.of_warp[0][w];
+      sums.second += s.of_warp[0][w];
+    }
+    return sums;
   }
 
-  TOKENDRAW_DEVICE float max(float value) {
-    uint64_t* slot = next();
+  TOKENDRAW_DEVICE_CALL static float max(float value) {
+    Shared& s = shared();
     value = warp_max<kWave>(value);
-    if (lane_index<kWave>() == 0) slot[warp_index<kWave>()] = draw::float_bits(value);
     platform::block_barrier();
-    float largest = draw::bits_float(static_cast<uint32_t>(slot[0]));
+    if (lane_index<kWave>() == 0) s.of_warp[0][warp_index<kWave>()] = draw::float_bits(value);
+    platform::block_barrier();
+    float largest = draw::bits_float(static_cast<uint32_t>(s.of_warp[0][0]));
 #pragma unroll
     for (int w = 1; w < kWarps; ++w) {
-      largest = platform::max_number(largest, draw::bits_float(static_cast<uint32_t>(slot[w])));
+      largest = platform::max_number(largest, draw::bits_float(static_cast<uint32_t>(s.of_warp[0][w])));
     }
     return largest;
   }
 
-  // The value of the one thread where `mine` is true.
-  TOKENDRAW_DEVICE uint64_t broadcast(bool mine, uint64_t value) {
-    const uint32_t place = turn++ % 2;
-    if (mine) shared.found[place] = value;
+  // The values of the one thread where `mine` is true.
+  TOKENDRAW_DEVICE static Sums broadcast(bool mine, uint64_t first, uint64_t second = 0) {
+    Shared& s = shared();
     platform::block_barrier();
-    return shared.found[place];
+    if (mine) s.found = {first, second};
+    platform::block_barrier();
+    return s.found;
   }
 
  private:
-  TOKENDRAW_DEVICE uint64_t* next() { return shared.slot[turn++ % 2]; }
+  struct Shared {
+    uint64_t of_warp[2][kWarps];
+    Sums found;
+  };
+  TOKENDRAW_DEVICE static Shared& shared() {
+    TOKENDRAW_SHARED(Shared, block_shared);
+    return block_shared;
+  }
 };
 
 }  // namespace tokendraw::gpu

@@ -6,7 +6,6 @@
 
 namespace tokendraw::gpu {
 
-template <int kWave>
 TOKENDRAW_DEVICE void exchange_step(uint64_t* keys, uint32_t pair, uint32_t distance, uint32_t run) {
   const uint32_t low = 2 * pair - (pair & (distance - 1));
   const uint32_t high = low + distance;
@@ -19,10 +18,11 @@ TOKENDRAW_DEVICE void exchange_step(uint64_t* keys, uint32_t pair, uint32_t dist
   }
 }
 
-// Sorts keys[0..n) in descending order; room for the power of two at or above n, whose rest is filled with zeros. All
-// threads of the block call; begins and ends with a barrier.
-template <int kThreads, int kWave>
-TOKENDRAW_DEVICE void block_sort_descending(uint64_t* keys, uint32_t n) {
+// Sorts the first n of Owner::shared().keys in descending order; there is room for the power of two at or above n,
+// whose rest is filled with zeros. All threads of the block call; begins and ends with a barrier.
+template <typename Owner, int kThreads, int kWave>
+TOKENDRAW_DEVICE_CALL void block_sort_descending(uint32_t n) {
+  uint64_t* keys = Owner::shared().keys;
   const uint32_t thread = platform::thread_index();
   uint32_t size = 2;
   while (size < n) size *= 2;
@@ -33,7 +33,7 @@ TOKENDRAW_DEVICE void block_sort_descending(uint64_t* keys, uint32_t n) {
     if (thread < kWave) {
       for (uint32_t run = 2; run <= size; run *= 2) {
         for (uint32_t distance = run / 2; distance > 0; distance /= 2) {
-          if (thread < size / 2) exchange_step<kWave>(keys, thread, distance, run);
+          if (thread < size / 2) exchange_step(keys, thread, distance, run);
           platform::warp_barrier<kWave>();
         }
       }
@@ -43,7 +43,7 @@ TOKENDRAW_DEVICE void block_sort_descending(uint64_t* keys, uint32_t n) {
   }
   for (uint32_t run = 2; run <= size; run *= 2) {
     for (uint32_t distance = run / 2; distance > 0; distance /= 2) {
-      for (uint32_t pair = thread; pair < size / 2; pair += kThreads) exchange_step<kWave>(keys, pair, distance, run);
+      for (uint32_t pair = thread; pair < size / 2; pair += kThreads) exchange_step(keys, pair, distance, run);
       // Pairs of a warp stay within 2 * kWave keys while the distance does.
       if (distance > kWave || distance == 1) {
         platform::block_barrier();

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+// Candidates: a threshold from the group maxima, and the list of the logits above one.
+#pragma once
+
+#include "gpu/kernels/row_passes.h"
+
+namespace tokendraw::gpu {
+
+// A value that at least k of the group maxima reach, and not many more, k <= groups(). So it is a sure lower bound of
+// the k-th largest logit. Begins and ends with a barrier.
+template <typename Row>
+TOKENDRAW_DEVICE_CALL float threshold_of_maxima(int32_t k) {
+  constexpr int kWave = Row::kWave;
+  auto& s = Row::shared();
+  platform::block_barrier();
+  if (warp_index<kWave>() == 0) {
+    constexpr int kEach = kMaxGroups / kWave;
+    const int32_t groups = Row::groups();
+    uint32_t bits[kEach];
+    uint32_t least = ~uint32_t{0};
+    uint32_t most = 0;
+#pragma unroll
+    for (int i = 0; i < kEach; ++i) {
+      const int32_t group = i * kWave + static_cast<int32_t>(lane_index<kWave>());
+      bits[i] = group < groups ? draw::ordered_bits(s.group_max[group]) : 0;
+      if (bits[i] != 0 && bits[i] < least) least = bits[i];
+      if (bits[i] > most) most = bits[i];
+    }
+#pragma unroll
+    for (uint32_t mask = kWave / 2; mask > 0; mask /= 2) {
+      const uint32_t other_least = platform::warp_shuffle_xor<kWave>(least, mask);
+      const uint32_t other_most = platform::warp_shuffle_xor<kWave>(most, mask);
+      if (other_least < least) least = other_least;
+      if (other_most > most) most = other_most;
+    }
+    // At least k reach `low`, fewer reach `high`.
+    uint32_t low = least;
+    uint32_t high = most + 1;
+    const auto wanted = static_cast<uint32_t>(k);
+    while (high - low > 1) {
+      const uint32_t middle = low + (high - low) / 2;
+      uint32_t own = 0;
+#pragma unroll
+      for (int i = 0; i < kEach; ++i) own += bits[i] >= middle ? 1 : 0;
+      const uint32_t count = platform::warp_add<kWave>(own);
+      (count >= wanted ? low : high) = middle;
+      if (count >= wanted && count <= wanted + wanted / 8) break;
+    }
+    if (lane_index<kWave>() == 0) s.threshold = draw::from_ordered_bits(low);
+  }
+  platform::block_barrier();
+  return s.threshold;
+}
+
+// Whether more is listed than there is room for, as the whole warp sees it.
+template <typename Row>
+TOKENDRAW_DEVICE bool list_is_full() {
+  uint32_t listed = 0;
+  if (lane_index<Row::kWave>() == 0) listed = platform::atomic_add(&Row::shared().listed, 0u);
+  return platform::warp_shuffle<Row::kWave>(listed, 0u) > kListCapacity;
+}
+
+// Lists those of a line's logits that are in [low, high]; one reservation of places for the whole line.
+template <typename Row>
+TOKENDRAW_DEVICE void list_line(const float (&x)[Row::Reader::kWidth], int32_t id, float low, float high) {
+  constexpr int kWave = Row::kWave;
+  constexpr int kWidth = Row::Reader::kWidth;
+  uint32_t hits = 0;  // bit i: logit i of this lane
+#pragma unroll
+  for (int i = 0; i < kWidth; ++i) {
+    const bool hit = x[i] >= low && x[i] <= high && x[i] != -draw::infinity();
+    hits |= hit ? uint32_t{1} << i : 0;
+  }
+  if (platform::warp_ballot<kWave>(hits != 0) == 0) return;
+  const auto own = static_cast<uint32_t>(platform::count_bits(hits));
+  uint32_t place = own;  // inclusive sum over the lanes
+#pragma unroll
+  for (uint32_t by = 1; by < kWave; by *= 2) {
+    const uint32_t before = platform::warp_shuffle_up<kWave>(place, by);
+    if (lane_index<kWave>() >= by) place += before;
+  }
+  uint32_t begin = 0;
+  if (lane_index<kWave>() == kWave - 1) begin = platform::atomic_add(&Row::shared().listed, place);
+  place += platform::warp_shuffle<kWave>(begin, static_cast<uint32_t>(kWave - 1)) - own;
+#pragma unroll
+  for (int i = 0; i < kWidth; ++i) {
+    if ((hits >> i & 1u) == 0) continue;
+    if (place < kListCapacity) {
+      Row::shared().keys[place] = draw::rank_key(draw::add_rn(x[i], 0.0f), static_cast<uint32_t>(id + i));
+    }
+    ++place;
+  }
+}
+
+// Lists the rank keys of the logits in [low, high], unordered, as many as there is room for. Returns how many there
+// are, or some number above the capacity if there are more. Begins and ends with a barrier. -inf is never listed.
+template <typename Row>
+TOKENDRAW_DEVICE_CALL uint32_t gather(float low, float high) {
+  constexpr int kWave = Row::kWave;
+  constexpr int kBatch = Row::kBatch;
+  auto& s = Row::shared();
+  const typename Row::Reader reader = s.reader;
+  const int32_t group_lines = s.settings.group_lines;
+  const int32_t group_shift = Row::shift_of(group_lines);
+  const uint32_t thread = platform::thread_index();
+  platform::block_barrier();
+  if (thread == 0) {
+    s.hits = 0;
+    s.listed = 0;
+  }
+  platform::block_barrier();
+  const bool hit = static_cast<int32_t>(thread) < Row::groups() && s.group_max[thread] >= low;
+  const uint64_t hits = platform::warp_ballot<kWave>(hit);
+  const uint32_t lane = lane_index<kWave>();
+  uint32_t begin = 0;
+  if (lane == 0 && hits != 0) {
+    begin = platform::atomic_add(&s.hits, static_cast<uint32_t>(platform::count_bits(hits)));
+  }
+  begin = platform::warp_shuffle<kWave>(begin, 0u);
+  if (hit) {
+    const auto before = static_cast<uint32_t>(platform::count_bits(hits & ((uint64_t{1} << lane) - 1)));
+    s.hit[begin + before] = static_cast<uint16_t>(thread);
+  }
+  platform::block_barrier();
+
+  // The line at position i of the lines of all hit groups; one past the row where there is none.
+  const int32_t lines = static_cast<int32_t>(s.hits) << group_shift;
+  const auto line_at = [&](int32_t i) {
+    if (i >= lines) return reader.lines();
+    return (static_cast<int32_t>(s.hit[i >> group_shift]) << group_shift) + (i & (group_lines - 1));
+  };
+  for (int32_t first = static_cast<int32_t>(warp_index<kWave>()) * kBatch; first < lines;
+       first += Row::kWarps * kBatch) {
+    if (list_is_full<Row>()) break;
+    platform::Words16 words[kBatch] = {};
+#pragma unroll
+    for (int b = 0; b < kBatch; ++b) {
+      const int32_t line = line_at(first + b);
+      if (line < reader.lines()) {
+        words[b] = reader.is_inside(line) ? reader.fetch_inside(line) : reader.fetch(line);
+      }
+    }
+#pragma unroll
+    for (int b = 0; b < kBatch; ++b) {
+      const int32_t line = line_at(first + b);
+      if (line >= reader.lines()) continue;
+      float x[Row::Reader::kWidth];
+      bool nan = false;
+      reader.convert(words[b], line, x, nan);
+      list_line<Row>(x, reader.first_id(line), low, high);
+    }
+  }
+  platform::block_barrier();
+  return s.listed;
+}
+
+}  // namespace tokendraw::gpu

@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: Apache-2.0
+// The passes over a row's logits. A group is a power of two of lines; its largest logit says whether a later pass can
+// leave the group out.
+#pragma once
+
+#include "gpu/kernels/row_shared.h"
+
+namespace tokendraw::gpu {
+
+// Calls visit(line, logits) for the lines of the groups [first, last) that are `needed`, and done(group) after each
+// group, whether needed or not. Every warp takes whole groups, a batch of lines at a time.
+template <typename Row, int kLines, typename Needed, typename Visit, typename Done>
+TOKENDRAW_DEVICE void visit_lines(const typename Row::Reader& reader, int32_t first, int32_t last, const Needed& needed,
+                                  const Visit& visit, const Done& done, bool& nan) {
+  constexpr int kWave = Row::kWave;
+  const int32_t group_lines = Row::shared().settings.group_lines;
+  const int32_t group_shift = Row::shift_of(group_lines);
+  const int32_t lines = reader.lines();
+  const int32_t at_once = group_lines < kLines ? kLines >> group_shift : 1;
+  for (int32_t group = first + static_cast<int32_t>(warp_index<kWave>()) * at_once; group < last;
+       group += Row::kWarps * at_once) {
+    const int32_t last_group = group + at_once < last ? group + at_once : last;
+    const int32_t end = last_group * group_lines < lines ? last_group * group_lines : lines;
+    for (int32_t line = group * group_lines; line < end; line += kLines) {
+      bool whole = line + kLines <= end && reader.is_inside(line) && reader.is_inside(line + kLines - 1);
+#pragma unroll
+      for (int b = 0; b < kLines; ++b) whole = whole && needed((line + b) >> group_shift);
+      if (whole) {
+        platform::Words16 words[kLines];
+#pragma unroll
+        for (int b = 0; b < kLines; ++b) words[b] = reader.fetch_inside(line + b);
+#pragma unroll
+        for (int b = 0; b < kLines; ++b) {
+          float x[Row::Reader::kWidth];
+          reader.convert(words[b], line + b, x, nan);
+          visit(line + b, x);
+          if (((line + b + 1) & (group_lines - 1)) == 0 || line + b + 1 == lines) done((line + b) >> group_shift);
+        }
+        continue;
+      }
+#pragma unroll 1
+      for (int32_t one = line; one < line + kLines && one < end; ++one) {
+        if (needed(one >> group_shift)) {
+          float x[Row::Reader::kWidth];
+          reader.convert(reader.fetch(one), one, x, nan);
+          visit(one, x);
+        }
+        if (((one + 1) & (group_lines - 1)) == 0 || one + 1 == lines) done(one >> group_shift);
+      }
+    }
+  }
+}
+
+// Calls visit(id, x) for the logits of the groups that are `needed`, and done(group) for every group.
+template <typename Row, typename Needed, typename Visit, typename Done>
+TOKENDRAW_DEVICE void visit_logits(const Needed& needed, int32_t first, int32_t last, const Visit& visit,
+                                   const Done& done) {
+  const typename Row::Reader reader = Row::shared().reader;
+  bool nan = false;
+  visit_lines<Row, Row::kBatch>(
+      reader, first, last, needed,
+      [&](int32_t line, const float(&x)[Row::Reader::kWidth]) {
+        const int32_t id = reader.first_id(line);
+#pragma unroll
+        for (int i = 0; i < Row::Reader::kWidth; ++i) visit(id + i, x[i]);
+      },
+      done, nan);
+}
+
+// The same for the groups whose largest logit is at least `low`.
+template <typename Row, typename Visit, typename Done>
+TOKENDRAW_DEVICE void visit_logits_from(float low, int32_t first, int32_t last, const Visit& visit, const Done& done) {
+  visit_logits<Row>([low](int32_t group) { return Row::shared().group_max[group] >= low; }, first, last, visit, done);
+}
+
+// The largest logit of each of the groups [first, last). The result is whether one of this thread's is NaN. No barrier.
+template <typename Row>
+TOKENDRAW_DEVICE bool read_maxima(int32_t first, int32_t last, float* group_max) {
+  constexpr int kWave = Row::kWave;
+  const typename Row::Reader reader = Row::shared().reader;
+  float largest = -draw::infinity();
+  bool nan = false;
+  visit_lines<Row, Row::kMaximaBatch>(
+      reader, first, last, [](int32_t) { return true; },
+      [&](int32_t, const float(&x)[Row::Reader::kWidth]) {
+#pragma unroll
+        for (int i = 0; i < Row::Reader::kWidth; ++i) largest = platform::max_number(largest, x[i]);
+      },
+      [&](int32_t group) {
+        const float group_largest = draw::add_rn(warp_max<kWave>(largest), 0.0f);
+        if (lane_index<kWave>() == 0) group_max[group] = group_largest;
+        largest = -draw::infinity();
+      },
+      nan);
+  return nan;
+}
+
+// Sums of 64 bits by group: add() within a group, finish() after it.
+template <int kWave>
+struct GroupSum {
+  uint64_t* of_group;
+  uint64_t sum = 0;
+  TOKENDRAW_DEVICE void finish(int32_t group) {
+    const uint64_t total = warp_sum<kWave>(sum);
+    if (lane_index<kWave>() == 0) of_group[group] = total;
+    sum = 0;
+  }
+};
+
+// Which keys are at least a cut, without making the keys.
+struct CutTest {
+  float x;
+  int32_t id;
+  TOKENDRAW_DEVICE explicit CutTest(uint64_t cut)
+      : x(cut == 0 ? -draw::infinity() : draw::rank_key_logit(cut)),
+        id(cut == 0 ? -1 : static_cast<int32_t>(draw::rank_key_id(cut) & 0x7fffffffu)) {}
+  TOKENDRAW_DEVICE bool keeps(int32_t other_id, float other_x) const {
+    return other_x > x || (other_x == x && other_id <= id);
+  }
+};
+
+// The mass of each of the groups [first, last) at keys >= cut. No barrier.
+template <typename Row>
+TOKENDRAW_DEVICE_CALL void sum_masses_from(uint64_t cut, int32_t first, int32_t last, uint64_t* group_mass) {
+  const WeightRule rule = Row::shared().rule;
+  const CutTest test(cut);
+  const bool infinite = rule.infinite();
+  GroupSum<Row::kWave> mass = {group_mass};
+  visit_logits_from<Row>(
+      test.x, first, last,
+      [&](int32_t id, float x) {
+        // Of a row whose largest is +inf only those weigh something, and all the same.
+        const uint64_t weight = infinite ? (x == rule.max ? draw::kWeightOne : 0) : rule.finite_weight(x);
+        mass.sum += test.keeps(id, x) ? weight : 0;
+      },
+      [&](int32_t group) { mass.finish(group); });
+}
+
+// The mass of each of the groups [first, last), and with kHistogram the histogram of it too. No barrier.
+template <typename Row, bool kHistogram>
+TOKENDRAW_DEVICE_CALL void sum_masses(int32_t first, int32_t last, uint64_t* group_mass) {
+  const WeightRule rule = Row::shared().rule;
+  if (rule.infinite()) return sum_masses_from<Row>(0, first, last, group_mass);
+  GroupSum<Row::kWave> mass = {group_mass};
+  visit_logits<Row>([](int32_t) { return true; }, first, last,
+                    [&](int32_t, float x) {
+                      const float y = rule.exponent(x);
+                      const uint64_t weight = draw::exp2_fixed_quick(y);
+                      mass.sum += weight;
+                      if (kHistogram && weight > 0)
+                        Row::shared().histogram.add(BucketMap::bucket_of_exponent(y), weight);
+                    },
+                    [&](int32_t group) { mass.finish(group); });
+}
+
+// The group masses at keys >= cut, into shared memory; returns the sum. Begins with a barrier.
+template <typename Row>
+TOKENDRAW_DEVICE uint64_t sum_all_masses(uint64_t cut) {
+  platform::block_barrier();
+  sum_masses_from<Row>(cut, 0, Row::groups(), Row::shared().group_mass);
+  platform::block_barrier();
+  return Row::BlockOf::sum(Row::mass_of_own_group());
+}
+
+// How many logits have a key >= cut and are at least `lightest`.
+template <typename Row>
+TOKENDRAW_DEVICE_CALL uint64_t count_from(uint64_t cut, float lightest) {
+  const CutTest test(cut);
+  uint32_t count = 0;
+  visit_logits_from<Row>(
+      test.x, 0, Row::groups(), [&](int32_t id, float x) { count += test.keeps(id, x) && x >= lightest ? 1 : 0; },
+      [](int32_t) {});
+  return Row::BlockOf::sum(count);
+}
+
+// The group masses become the number of logits equal to `tie`, which is not -inf. Begins and ends with a barrier.
+template <typename Row>
+TOKENDRAW_DEVICE_CALL void count_ties(float tie) {
+  platform::block_barrier();
+  GroupSum<Row::kWave> count = {Row::shared().group_mass};
+  visit_logits_from<Row>(
+      tie, 0, Row::groups(), [&](int32_t, float x) { count.sum += x == tie ? 1 : 0; },
+      [&](int32_t group) { count.finish(group); });
+  platform::block_barrier();
+}
+
+// Begins and ends with a barrier.
+template <typename Row>
+TOKENDRAW_DEVICE void clear_histogram() {
+  platform::block_barrier();
+  for (uint32_t b = platform::thread_index(); b < kBuckets; b += kThreads) {
+    Row::shared().histogram.low[b] = 0;
+    Row::shared().histogram.high[b] = 0;
+  }
+  platform::block_barrier();
+}
+
+// The histogram of the logits in [low, high]: of their mass, or their number. Begins and ends with a barrier.
+template <typename Row>
+TOKENDRAW_DEVICE_CALL void fill_histogram(float low, float high, BucketMap map, bool of_mass) {
+  clear_histogram<Row>();
+  visit_logits_from<Row>(
+      low, 0, Row::groups(),
+      [&](int32_t, float x) {
+        if (!(x >= low && x <= high)) return;
+        const uint32_t bucket = map.bucket(x, draw::ordered_bits(draw::add_rn(x, 0.0f)));
+        Row::shared().histogram.add(bucket, of_mass ? map.rule.finite_weight(x) : 1);
+      },
+      [](int32_t) {});
+  platform::block_barrier();
+}
+
+struct Found {
+  int32_t id;
+  float x;
+};
+
+// The first id, in a group, at which the running sum of measure_of(id, x) exceeds `target`; the group's sum does.
+template <typename Row, typename MeasureOf>
+TOKENDRAW_DEVICE Found find_in_group(int32_t group, uint64_t target, const MeasureOf& measure_of) {
+  const typename Row::Reader reader = Row::shared().reader;
+  const int32_t length = Row::shared().settings.group_lines * Row::Reader::kLine;
+  for (int32_t place = group * length; place < (group + 1) * length; place += kThreads) {
+    const auto own_place = place + static_cast<int32_t>(platform::thread_index());
+    const int32_t id = reader.id_at(own_place);
+    const bool inside = own_place < (group + 1) * length && reader.in_row(id);
+    const float x = inside ? reader.load_one(id) : -draw::infinity();
+    const uint64_t own = inside ? measure_of(id, x) : 0;
+    const auto sums = Row::BlockOf::exclusive_sum(own);
+    if (sums.second <= target) {
+      target -= sums.second;
+      continue;
+    }
+    const bool mine = sums.first <= target && target - sums.first < own;
+    const auto found = Row::BlockOf::broadcast(mine, static_cast<uint32_t>(id), draw::float_bits(x));
+    return {static_cast<int32_t>(found.first), draw::bits_float(static_cast<uint32_t>(found.second))};
+  }
+  return {-1, -draw::infinity()};  // not reached: the group's sum exceeds the target
+}
+
+// The group at which the running sum of the group masses exceeds *target, which becomes what is left of it there.
+template <typename Row>
+TOKENDRAW_DEVICE_CALL int32_t find_group(uint64_t* target) {
+  const uint64_t own = Row::mass_of_own_group();
+  const auto sums = Row::BlockOf::exclusive_sum(own);
+  const bool mine = sums.first <= *target && *target - sums.first < own;
+  const auto found = Row::BlockOf::broadcast(mine, platform::thread_index(), sums.first);
+  *target -= found.second;
+  return static_cast<int32_t>(found.first);
+}
+
+}  // namespace tokendraw::gpu

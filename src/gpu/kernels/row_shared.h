@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a block knows of the row it works on, in shared memory. The functions of the other headers take no pointers to
+// it: Row::shared() names it, so that compilers see which memory it is.
+#pragma once
+
+#include "draw/exp2_fixed.h"
+#include "gpu/kernels/row_reader.h"
+#include "gpu/primitives/block.h"
+
+// A test build makes the list short, so that short rows take the ways of long ones.
+#if !defined(TOKENDRAW_GPU_LIST_CAPACITY)
+#define TOKENDRAW_GPU_LIST_CAPACITY 2048
+#endif
+
+namespace tokendraw::gpu {
+
+inline constexpr int kThreads = plan::kGpuBlockThreads;
+inline constexpr int kMaxGroups = plan::kGpuMaxGroups;
+inline constexpr int kListCapacity = TOKENDRAW_GPU_LIST_CAPACITY;  // keys that are sorted in shared memory
+inline constexpr int kBuckets = 1024;                              // of a histogram, which takes the place of the list
+
+static_assert(kMaxGroups <= kThreads, "one thread for every group");
+
+// How logits become weights: the contract's section 4 for one row.
+struct WeightRule {
+  float max;
+  float scale;
+
+  TOKENDRAW_DEVICE bool infinite() const { return max == draw::infinity(); }
+
+  // Of a logit that is not above the largest; 0 for -inf and NaN.
+  TOKENDRAW_DEVICE uint64_t weight(float x) const {
+    if (infinite()) return x == max ? draw::kWeightOne : 0;
+    return finite_weight(x);
+  }
+  // The same if the largest logit is finite.
+  TOKENDRAW_DEVICE uint64_t finite_weight(float x) const { return draw::exp2_fixed_quick(exponent(x)); }
+  TOKENDRAW_DEVICE float exponent(float x) const { return draw::mul_rn(draw::sub_rn(x, max), scale); }
+};
+
+// Of masses or counts, 64 bits in two halves.
+struct Histogram {
+  uint32_t low[kBuckets];
+  uint32_t high[kBuckets];
+
+  TOKENDRAW_DEVICE uint64_t at(uint32_t bucket) const {
+    return low[bucket] + (static_cast<uint64_t>(high[bucket]) << 32);
+  }
+  // A sum of 64 bits by two additions of 32: the old value tells the carry.
+  TOKENDRAW_DEVICE void add(uint32_t bucket, uint64_t value) {
+    const auto value_low = static_cast<uint32_t>(value);
+    const uint32_t old = platform::atomic_add(&low[bucket], value_low);
+    const uint32_t carry = old + value_low < value_low ? 1 : 0;
+    const uint32_t value_high = static_cast<uint32_t>(value >> 32) + carry;
+    if (value_high != 0) platform::atomic_add(&high[bucket], value_high);
+  }
+};
+
+// Numbers of a histogram's buckets: they rise as logits fall.
+struct BucketMap {
+  bool by_exponent;  // by the exponent of a weight, in which logits lie evenly; else by the order-preserving bits
+  WeightRule rule;
+  uint32_t high;  // by bits: those of the first bucket's first logit
+  uint32_t shift;
+
+  // Fine enough that the bucket of a cut in a flat row holds few of its logits; what is lighter than 2^-22 of the
+  // heaviest shares the last.
+  TOKENDRAW_DEVICE static uint32_t bucket_of_exponent(float y) {
+    constexpr float kPerUnit = static_cast<float>(kBuckets - 1) / 22.0f;
+    y = y > -22.0f ? y : -22.0f;
+    return draw::float_bits(draw::fma_rn(y, -kPerUnit, 8388608.0f)) & (kBuckets - 1);  // 2^23 rounds to an integer
+  }
+  TOKENDRAW_DEVICE uint32_t bucket(float x, uint32_t bits) const {
+    return by_exponent ? bucket_of_exponent(rule.exponent(x)) : (high - bits) >> shift;
+  }
+};
+
+// What a kernel's arguments say about the way, the same for all rows.
+struct Settings {
+  int32_t group_lines;
+  bool try_candidates;
+  bool wants_logprob;
+  bool wants_kept;
+};
+
+// One kind of row: its dtype, whether it is edited while it is read, and the warps that read it.
+template <request::Dtype kDtype, bool kEdited, int kWaveWidth>
+struct Row {
+  static constexpr int kWave = kWaveWidth;
+  static constexpr int kWarps = kThreads / kWave;
+  using Reader = RowReader<kDtype, kEdited, kWave>;
+  using BlockOf = Block<kThreads, kWave>;
+  // Lines that a warp fetches before it looks at the first: as many as keep memory busy and the code small. Edited rows
+  // wait for more than their logits anyway.
+  static constexpr int kMaximaBatch = kEdited ? 1 : 4;
+  static constexpr int kBatch = kEdited ? 1 : 16 / Reader::kWidth;
+
+  struct Shared {
+    request::RowInputs inputs;
+    Reader reader;
+    Settings settings;
+    WeightRule rule;
+    uint64_t total;  // mass of the row, where it is needed
+    uint64_t group_mass[kMaxGroups];
+    float group_max[kMaxGroups];
+    uint16_t hit[kMaxGroups];  // groups that a gather visits
+    union {
+      uint64_t keys[kListCapacity];
+      Histogram histogram;
+    };
+    float threshold;
+    uint32_t hits;
+    uint32_t listed;
+    uint32_t valid;  // the row's parameters are
+  };
+
+  TOKENDRAW_DEVICE static Shared& shared() {
+    TOKENDRAW_SHARED(Shared, row_shared);
+    return row_shared;
+  }
+
+  TOKENDRAW_DEVICE static int32_t groups() {
+    const int32_t group_lines = shared().settings.group_lines;
+    return (shared().reader.lines() + group_lines - 1) >> shift_of(group_lines);
+  }
+  // log2 of a power of two
+  TOKENDRAW_DEVICE static int32_t shift_of(int32_t group_lines) {
+    return 31 - platform::leading_zeros(static_cast<uint32_t>(group_lines));
+  }
+
+  // The mass of the group with this thread's number.
+  TOKENDRAW_DEVICE static uint64_t mass_of_own_group() {
+    const auto thread = static_cast<int32_t>(platform::thread_index());
+    return thread < groups() ? shared().group_mass[thread] : 0;
+  }
+};
+
+}  // namespace tokendraw::gpu
