@@ -93,7 +93,8 @@ stage_cuda() {
     awk '$1 > 64' <<<"$registers" >&2
     return 1
   fi
-  ctest --preset cuda --parallel "$jobs" --no-tests=error -L '^cuda$'
+  ctest --preset cuda --parallel "$jobs" --no-tests=error -L "^cuda$" >build/cuda/ctest.log || { cat build/cuda/ctest.log >&2; return 1; }
+  echo "tests: $(grep -c "   Passed " build/cuda/ctest.log) passed, $(grep -c "(Skipped)$" build/cuda/ctest.log) skipped (without a GPU they say so)"
 }
 
 # Only what starts threads.

@@ -1,14 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
-// GPU = reference, output for output, over the case list: every algorithm that a GPU serves, on each of the devices (the
-// emulator has one with warps of 32 lanes and one of 64), rows split over blocks and not.
+// GPU = reference, output for output: the kernels on the emulator, with both algorithms that a GPU serves, warps of 32
+// lanes (device 0) and of 64 (device 1), rows split over blocks and not.
 //
-// A failure names the case and how to run it alone: TOKENDRAW_TEST_CASE=<id> gpu_agreement_test
+// A lane is a fiber there, so the case list is too long. What is run is a part of it in which every two values of two
+// dimensions meet: a kind of row and a filter group, a layout and a split row on device 1, and so on. CMakeLists.txt
+// runs the test on two builds of the backend, one with lists so short that short rows take the ways of long ones.
+//
+// The environment asks for more:
+//   TOKENDRAW_TEST_WHOLE=1        all of the list, all rows of every case, every path
+//   TOKENDRAW_TEST_MAX_VOCAB=N    vocabularies up to N [1100, and 4097 in few cases]
+//   TOKENDRAW_TEST_CASE=ID        this case alone, all of its rows on every path: how a failure is seen again
+//   TOKENDRAW_SIMT_SEED=N         other orders of lanes, warps and blocks; each case has one of its own in any case
 #include <case_batch.h>
 #include <cases.h>
+#include <dlfcn.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <array>
 #include <cstdlib>
 #include <optional>
+#include <set>
+#include <utility>
 
 #include "support/samplers.h"
 #include "support/sanitizers.h"
@@ -16,33 +29,156 @@
 namespace tokendraw::test {
 namespace {
 
-// On the emulator a lane is a fiber; a real GPU takes the whole list (TOKENDRAW_TEST_MAX_VOCAB, TOKENDRAW_TEST_WHOLE).
-constexpr size_t kParts = 4;
+constexpr size_t kParts = 2;  // of the list, run side by side
+constexpr int32_t kShort = 1100;
+constexpr int32_t kMiddle = 4097;
 
-SamplerPointer make_gpu_sampler(TokendrawAlgorithm algorithm, int32_t device) {
+uint64_t mix(uint64_t x) {
+  x = (x ^ (x >> 32)) * 0xd6e8feb86659fd93u;
+  x = (x ^ (x >> 32)) * 0xd6e8feb86659fd93u;
+  return x ^ (x >> 32);
+}
+
+uint64_t hash_of(const std::string& text) {
+  uint64_t hash = text.size();
+  for (const char c : text) hash = mix(hash + static_cast<unsigned char>(c));
+  return hash;
+}
+
+const char* environment(const char* name) { return std::getenv(name); }  // NOLINT(concurrency-mt-unsafe)
+
+// The order of everything on the emulator follows from this; a real GPU has no such thing.
+void set_seed(uint64_t seed) {
+  using SetSeed = void (*)(uint64_t);
+  static void* const backend = dlopen("libtokendraw_cuda.so.0", RTLD_NOW | RTLD_NOLOAD);
+  static const auto set = backend != nullptr ? reinterpret_cast<SetSeed>(dlsym(backend, "simt_set_seed")) : nullptr;
+  const char* asked = environment("TOKENDRAW_SIMT_SEED");
+  if (set != nullptr) set(seed + (asked != nullptr ? std::strtoull(asked, nullptr, 10) : 0));
+}
+
+// ---- What is run
+
+struct Path {
+  int32_t device;
+  TokendrawAlgorithm algorithm;
+  bool split;
+};
+
+constexpr std::array kPaths = {
+    Path{0, TOKENDRAW_ALGORITHM_CANDIDATES, false}, Path{0, TOKENDRAW_ALGORITHM_CANDIDATES, true},
+    Path{0, TOKENDRAW_ALGORITHM_REFINE, false},     Path{0, TOKENDRAW_ALGORITHM_REFINE, true},
+    Path{1, TOKENDRAW_ALGORITHM_CANDIDATES, false}, Path{1, TOKENDRAW_ALGORITHM_CANDIDATES, true},
+    Path{1, TOKENDRAW_ALGORITHM_REFINE, false},     Path{1, TOKENDRAW_ALGORITHM_REFINE, true},
+};
+
+std::string to_text(const Path& path) {
+  return std::string(tokendraw_algorithm_name(path.algorithm)) + " on device " + std::to_string(path.device) +
+         (path.split ? ", the last and the first row alone" : "");
+}
+
+struct Trial {
+  cases::Case c;
+  std::vector<Path> paths;
+  bool all_rows;
+};
+
+// The combinations of values that have been met: all pairs, and those triples that decide which way a row takes.
+class Combinations {
+ public:
+  // Whether the trial is the first to have one of its combinations.
+  bool add(const cases::Case& c, size_t path) {
+    const std::array<uint64_t, 9> values = {
+        path,
+        static_cast<uint64_t>(c.filters),
+        static_cast<uint64_t>(c.kind),
+        static_cast<uint64_t>(c.base),
+        static_cast<uint64_t>(c.extras),
+        static_cast<uint64_t>(c.dtype),
+        static_cast<uint64_t>(c.layout),
+        static_cast<uint64_t>(c.randomness),
+        static_cast<uint64_t>(c.vocab),
+    };
+    bool found = false;
+    for (size_t i = 0; i < values.size(); ++i) {
+      for (size_t j = 0; j < i; ++j) found |= seen_.insert({i, j, 0, values[i], values[j], 0}).second;
+    }
+    constexpr size_t kTriples[][3] = {{0, 1, 2}, {0, 1, 3}, {0, 1, 4}, {0, 4, 5}};
+    for (const auto& [i, j, k] : kTriples) found |= seen_.insert({i, j, k, values[i], values[j], values[k]}).second;
+    return found;
+  }
+
+ private:
+  std::set<std::array<uint64_t, 6>> seen_;
+};
+
+// A row is split where every warp of two blocks has lines to read.
+int32_t split_vocab(const cases::Case& c) { return c.dtype == TOKENDRAW_DTYPE_F32 ? kMiddle + 60 : 2 * kMiddle + 60; }
+
+std::vector<Trial> choose_trials() {
+  cases::CaseListOptions options;
+  options.max_vocab = kMiddle;
+  std::vector<std::pair<uint64_t, cases::Case>> list;
+  for (const cases::Case& c : cases::list_cases(options)) list.emplace_back(hash_of(case_id(c)), c);
+  std::sort(list.begin(), list.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  std::vector<Trial> trials;
+  Combinations met;
+  for (auto& [hash, c] : list) {
+    const size_t path = hash % kPaths.size();
+    if (c.vocab > kShort && (kPaths[path].split || hash / 8 % 4 != 0)) continue;
+    if (!met.add(c, path)) continue;
+    if (kPaths[path].split) c.vocab = split_vocab(c);
+    trials.push_back({c, {kPaths[path]}, false});
+  }
+  if (kSanitized) trials.resize(trials.size() / 4);  // the first, which are those that bring the most
+  return trials;
+}
+
+std::vector<Trial> list_trials() {
+  const std::vector<Path> every_path(kPaths.begin(), kPaths.end());
+  std::vector<Trial> trials;
+  if (const char* id = environment("TOKENDRAW_TEST_CASE")) {
+    const std::optional<cases::Case> one = cases::parse_case_id(id);
+    EXPECT_TRUE(one.has_value()) << "TOKENDRAW_TEST_CASE is no case: " << id;
+    if (one) trials.push_back({*one, every_path, true});
+    return trials;
+  }
+  const char* whole = environment("TOKENDRAW_TEST_WHOLE");
+  if (whole == nullptr || whole[0] != '1') return choose_trials();
+  const char* max_vocab = environment("TOKENDRAW_TEST_MAX_VOCAB");
+  cases::CaseListOptions options;
+  if (max_vocab != nullptr) options.max_vocab = std::atoi(max_vocab);
+  for (const cases::Case& c : cases::list_cases(options)) trials.push_back({c, every_path, true});
+  return trials;
+}
+
+// The rows of the case that a path is given. Two rows alone are split where they are long enough; more have one block a
+// row.
+std::vector<int64_t> rows_of(const Trial& trial, const Path& path) {
+  const int64_t rows = cases::count_case_rows(trial.c);
+  if (path.split) return {rows - 1, 0};
+  std::vector<int64_t> chosen;
+  const uint64_t hash = hash_of(case_id(trial.c)) / 64;
+  const int64_t first = trial.all_rows ? 0 : static_cast<int64_t>(hash % static_cast<uint64_t>(rows));
+  const int64_t step = trial.all_rows ? 1 : rows / 4;
+  for (int64_t i = 0; i < rows; i += step) chosen.push_back((first + i) % rows);
+  return chosen;
+}
+
+// ---- Comparing
+
+SamplerPointer make_gpu_sampler(const Path& path) {
   TokendrawSamplerOptions options;
   tokendraw_init_sampler_options(&options);
   options.backend = TOKENDRAW_BACKEND_CUDA;
-  options.device = device;
-  options.algorithm = algorithm;
+  options.device = path.device;
+  options.algorithm = path.algorithm;
   options.on_gpu_failure = TOKENDRAW_ON_GPU_FAILURE_RETURN_ERROR;
   TokendrawSampler* sampler = nullptr;
   EXPECT_EQ(tokendraw_create_sampler(&options, &sampler), TOKENDRAW_OK) << tokendraw_last_error_message();
   return SamplerPointer(sampler);
 }
 
-int32_t device_count() {
-  for (int32_t i = 0; i < tokendraw_get_backend_count(); ++i) {
-    TokendrawBackendInfo info = {};
-    info.struct_size = sizeof info;
-    if (tokendraw_get_backend_info(i, &info) != TOKENDRAW_OK || info.backend != TOKENDRAW_BACKEND_CUDA) continue;
-    EXPECT_EQ(info.available, 1) << info.reason;
-    return info.device_count;
-  }
-  return 0;
-}
-
-std::vector<RowResult> run_case(TokendrawSampler* sampler, const cases::CaseBatch& batch) {
+std::vector<RowResult> run_rows(TokendrawSampler* sampler, const cases::CaseBatch& batch) {
   cases::CaseOutput output;
   const TokendrawBatch arrays = batch.batch(output);
   EXPECT_EQ(tokendraw_sample_host(sampler, &arrays), TOKENDRAW_OK) << tokendraw_last_error_message();
@@ -53,58 +189,41 @@ std::vector<RowResult> run_case(TokendrawSampler* sampler, const cases::CaseBatc
   return results;
 }
 
-std::vector<cases::Case> cases_to_run(size_t part) {
-  if (const char* id = std::getenv("TOKENDRAW_TEST_CASE")) {
-    const std::optional<cases::Case> one = cases::parse_case_id(id);
-    EXPECT_TRUE(one.has_value()) << "TOKENDRAW_TEST_CASE is no case: " << id;
-    return one ? std::vector<cases::Case>{*one} : std::vector<cases::Case>{};
-  }
-  cases::CaseListOptions options;
-  options.quick = std::getenv("TOKENDRAW_TEST_WHOLE") == nullptr;
-  const char* max_vocab = std::getenv("TOKENDRAW_TEST_MAX_VOCAB");
-  options.max_vocab = max_vocab != nullptr ? std::atoi(max_vocab) : kSanitized ? 1100 : 5000;
-  const std::vector<cases::Case> list = cases::list_cases(options);
-  std::vector<cases::Case> chosen;
-  for (size_t i = part; i < list.size(); i += kParts) chosen.push_back(list[i]);
-  return chosen;
-}
-
 class GpuAgreement : public testing::TestWithParam<size_t> {};
 
-TEST_P(GpuAgreement, EveryAlgorithmAndDevice) {
-  const int32_t devices = device_count();
-  ASSERT_GT(devices, 0);
+TEST_P(GpuAgreement, EveryPath) {
   const SamplerPointer reference = make_sampler({TOKENDRAW_ALGORITHM_REFERENCE, "", 1});
-  std::vector<std::pair<std::string, SamplerPointer>> samplers;
-  for (int32_t device = 0; device < devices; ++device) {
-    for (const auto algorithm : {TOKENDRAW_ALGORITHM_CANDIDATES, TOKENDRAW_ALGORITHM_REFINE}) {
-      samplers.emplace_back(std::string(tokendraw_algorithm_name(algorithm)) + " on device " + std::to_string(device),
-                            make_gpu_sampler(algorithm, device));
-      ASSERT_NE(samplers.back().second, nullptr);
-    }
+  std::array<SamplerPointer, 4> samplers;  // of (device, algorithm)
+  for (size_t i = 0; i < kPaths.size(); i += 2) {
+    samplers[i / 2] = make_gpu_sampler(kPaths[i]);
+    ASSERT_NE(samplers[i / 2], nullptr);
   }
+  const std::vector<Trial> trials = list_trials();
   int failures = 0;
   int64_t rows = 0;
-  for (const cases::Case& c : cases_to_run(GetParam())) {
-    const cases::CaseBatch whole(c);
-    const std::vector<RowResult> expected = run_case(reference.get(), whole);
-    // A batch of all rows has one block a row; two rows alone are split where they are long enough.
-    const std::vector<int64_t> chosen = {whole.rows() - 1, 0};
-    const cases::CaseBatch two(c, chosen);
-    const std::vector<RowResult> expected_two = {expected.back(), expected.front()};
-    for (const auto& [name, sampler] : samplers) {
-      for (const bool split : {false, true}) {
-        const std::string found = split ? difference(expected_two, run_case(sampler.get(), two))
-                                        : difference(expected, run_case(sampler.get(), whole));
-        rows += split ? 2 : whole.rows();
-        if (found.empty()) continue;
-        ADD_FAILURE() << name << (split ? ", the last and the first row alone: " : ": ") << found
-                      << "\nTOKENDRAW_TEST_CASE=" << case_id(c) << " gpu_agreement_test";
-        if (++failures == 10) return;
-      }
+  int64_t split_batches = 0;
+  for (size_t i = GetParam(); i < trials.size(); i += kParts) {
+    const Trial& trial = trials[i];
+    for (const Path& path : trial.paths) {
+      const size_t which =
+          static_cast<size_t>(path.device) * 2 + (path.algorithm == TOKENDRAW_ALGORITHM_REFINE ? 1 : 0);
+      TokendrawSampler* const sampler = samplers[which].get();
+      const cases::CaseBatch batch(trial.c, rows_of(trial, path));
+      cases::CaseOutput unused;
+      if (path.split && plan_value(sampler, batch.batch(unused), "blocks").rfind("1 ", 0) != 0) ++split_batches;
+      set_seed(hash_of(case_id(trial.c)) + which);
+      const std::string found = difference(run_rows(reference.get(), batch), run_rows(sampler, batch));
+      rows += batch.rows();
+      if (found.empty()) continue;
+      ADD_FAILURE() << to_text(path) << ": " << found << "\nTOKENDRAW_TEST_CASE=" << case_id(trial.c)
+                    << " gpu_agreement_test";
+      if (++failures == 10) return;
     }
   }
-  EXPECT_GT(rows, 0);
+  if (environment("TOKENDRAW_TEST_CASE") == nullptr) {
+    EXPECT_GT(rows, 0);
+    EXPECT_GT(split_batches, 0);
+  }
   RecordProperty("rows_compared", std::to_string(rows));
 }
 
