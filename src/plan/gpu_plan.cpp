@@ -40,7 +40,7 @@ GpuPlan make_gpu_plan(const Shape& shape, const DeviceFacts& facts) {
   if (splits > useful) splits = useful;
   if (splits > kGpuMaxSplits) splits = kGpuMaxSplits;
   gpu.splits = static_cast<int32_t>(splits > 1 ? splits : 1);
-  gpu.launches = (gpu.splits > 1 ? 3 : 1) + (shape.has_lists ? 2 : 0);
+  gpu.launches = (gpu.splits > 1 ? 4 : 1) + (shape.has_lists ? 2 : 0);
   return gpu;
 }
 
@@ -60,6 +60,11 @@ GpuWorkspaceLayout gpu_workspace_layout(const Plan& plan) {
   layout.group_max = take(split_rows * groups * sizeof(float));
   layout.group_mass = take(split_rows * groups * sizeof(uint64_t));
   layout.split_nan = take(split_rows * static_cast<size_t>(kGpuMaxSplits) * sizeof(uint32_t));
+  layout.row_state = take(split_rows * static_cast<size_t>(kGpuRowStateBytes));
+  layout.histogram = take(split_rows * static_cast<size_t>(kGpuBuckets) * sizeof(uint64_t));
+  layout.group_above = take(split_rows * groups * sizeof(uint64_t));
+  layout.list = take(split_rows * static_cast<size_t>(kGpuListCapacity) * sizeof(uint64_t));
+  layout.search_state = take(split_rows * 2 * sizeof(uint64_t));
   layout.lists = end;
   if (shape.has_lists) {
     const size_t words = static_cast<size_t>(divide_up(shape.vocab, 32));
