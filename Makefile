@@ -5,6 +5,8 @@ JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 # A compiler cache shortens rebuilds; nothing depends on it.
 CACHE := $(if $(shell command -v ccache 2>/dev/null),-DCMAKE_C_COMPILER_LAUNCHER=ccache -DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
 QUIET := --log-level=WARNING
+# make install CUDA=1: with the CUDA backend, which takes nvcc 12.8 or newer and minutes of compiling.
+RELEASE := $(if $(filter-out 0 OFF off no,$(CUDA)),release-cuda,release)
 MAKEFLAGS += --no-print-directory
 
 .PHONY: help demo test build install format ci clean
@@ -12,29 +14,30 @@ MAKEFLAGS += --no-print-directory
 help:
 	@echo "make demo     install what is missing, build, sample real logits"
 	@echo "make test     install what is missing, build, run every test"
-	@echo "make install  build the library and the command line, install to PREFIX ($(PREFIX))"
+	@echo "make install  build the library and the command line, install to PREFIX ($(PREFIX));"
+	@echo "              with CUDA=1 the CUDA backend too (needs nvcc 12.8 or newer)"
 	@echo "make format   lay out the sources by clang-format 14"
 	@echo "make ci       everything that continuous integration runs"
 	@echo "make clean    remove build/"
 
 demo: build
 	@echo
-	@scripts/demo.sh build/release
+	@scripts/demo.sh build/$(RELEASE)
 
 test:
 	@scripts/bootstrap.sh test
 	@cmake --preset cpu $(CACHE) $(QUIET)
 	@cmake --build --preset cpu --parallel $(JOBS)
 	@ctest --preset cpu --parallel $(JOBS)
-	@scripts/say_left_out.sh
+	@scripts/say_left_out.sh build/cpu
 
 build:
 	@scripts/bootstrap.sh demo
-	@cmake --preset release $(CACHE) $(QUIET)
-	@cmake --build --preset release --parallel $(JOBS)
+	@cmake --preset $(RELEASE) $(CACHE) $(QUIET)
+	@cmake --build --preset $(RELEASE) --parallel $(JOBS)
 
 install: build
-	@cmake --install build/release --prefix $(PREFIX)
+	@cmake --install build/$(RELEASE) --prefix $(PREFIX)
 
 format:
 	@scripts/bootstrap.sh ci

@@ -15,4 +15,4 @@ command=("$tokendraw" sample data/real_logits_128256_bf16.npy --dtype bf16 --tem
 echo "24 rows of real logits, vocabulary 128256, bf16 (data/real_logits_128256.json tells their contexts):"
 echo "\$ ${command[*]}"
 "${command[@]}"
-scripts/say_left_out.sh
+scripts/say_left_out.sh "$build"

@@ -1,9 +1,16 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Says in one line what this version leaves out, and what it would have found on this machine.
+# Says in one line each what a build leaves out, and what it would have found on this machine:
+# scripts/say_left_out.sh BUILD
 set -euo pipefail
 
-found() { if [ -e "$1" ]; then echo "$2 seen here"; else echo "$3 seen here"; fi; }
-cuda=$(found /dev/nvidiactl "an NVIDIA driver is" "no NVIDIA driver is")
-hip=$(found /dev/kfd "an AMD driver is" "no AMD driver is")
-echo "Left out: CUDA ($cuda) and HIP ($hip): this version has the CPU backend only."
+build=${1:?usage: scripts/say_left_out.sh BUILD}
+seen() { if [ -e "$1" ]; then echo "an $2 driver is seen here"; else echo "no $2 driver is seen here"; fi; }
+
+if [ ! -e "$build/libtokendraw_cuda.so" ]; then
+  nvidia=$(seen /dev/nvidiactl "NVIDIA")
+  echo "Left out: CUDA. Its backend is not part of this build (make install CUDA=1 builds it); $nvidia."
+elif [ ! -e /dev/nvidiactl ]; then
+  echo "Left out: CUDA on a device. Its backend is built, but no NVIDIA driver is seen here: the CPU samples."
+fi
+echo "Left out: HIP. This version has no backend for AMD GPUs; $(seen /dev/kfd "AMD")."
