@@ -11,6 +11,8 @@
 //   TOKENDRAW_TEST_MAX_VOCAB=N    vocabularies up to N [1100, and 4097 in few cases]
 //   TOKENDRAW_TEST_CASE=ID        this case alone, all of its rows on every path: how a failure is seen again
 //   TOKENDRAW_SIMT_SEED=N         other orders of lanes, warps and blocks; each case has one of its own in any case
+#include "simt/control.h"
+
 #include <case_batch.h>
 #include <cases.h>
 #include <dlfcn.h>
@@ -47,13 +49,19 @@ uint64_t hash_of(const std::string& text) {
 
 const char* environment(const char* name) { return std::getenv(name); }  // NOLINT(concurrency-mt-unsafe)
 
-// The order of everything on the emulator follows from this; a real GPU has no such thing.
-void set_seed(uint64_t seed) {
-  using SetSeed = void (*)(uint64_t);
+// A function of the emulator inside the backend that the library has loaded; nullptr in a backend of a real GPU.
+template <typename Function>
+Function* emulator(const char* name, Function*) {
   static void* const backend = dlopen("libtokendraw_cuda.so.0", RTLD_NOW | RTLD_NOLOAD);
-  static const auto set = backend != nullptr ? reinterpret_cast<SetSeed>(dlsym(backend, "simt_set_seed")) : nullptr;
+  return backend != nullptr ? reinterpret_cast<Function*>(dlsym(backend, name)) : nullptr;
+}
+#define EMULATOR(function) emulator(#function, &(function))
+
+// The order of everything on the emulator follows from this.
+void set_seed(uint64_t seed) {
   const char* asked = environment("TOKENDRAW_SIMT_SEED");
-  if (set != nullptr) set(seed + (asked != nullptr ? std::strtoull(asked, nullptr, 10) : 0));
+  if (asked != nullptr) seed += std::strtoull(asked, nullptr, 10);
+  if (auto* set = EMULATOR(simt_set_seed)) set(seed);
 }
 
 // ---- What is run
@@ -71,9 +79,14 @@ constexpr std::array kPaths = {
     Path{1, TOKENDRAW_ALGORITHM_REFINE, false},     Path{1, TOKENDRAW_ALGORITHM_REFINE, true},
 };
 
+size_t index_of(const Path& path) {
+  return static_cast<size_t>(path.device) * 4 + (path.algorithm == TOKENDRAW_ALGORITHM_REFINE ? 2 : 0) +
+         (path.split ? 1 : 0);
+}
+
 std::string to_text(const Path& path) {
   return std::string(tokendraw_algorithm_name(path.algorithm)) + " on device " + std::to_string(path.device) +
-         (path.split ? ", the last and the first row alone" : "");
+         (path.split ? ", split rows" : "");
 }
 
 struct Trial {
@@ -111,8 +124,10 @@ class Combinations {
   std::set<std::array<uint64_t, 6>> seen_;
 };
 
-// A row is split where every warp of two blocks has lines to read.
-int32_t split_vocab(const cases::Case& c) { return c.dtype == TOKENDRAW_DTYPE_F32 ? kMiddle + 60 : 2 * kMiddle + 60; }
+// A row is split where every warp of two blocks, or of up to four, has lines to read.
+int32_t split_vocab(const cases::Case& c, uint64_t hash) {
+  return (c.dtype == TOKENDRAW_DTYPE_F32 ? 4096 : 8192) * static_cast<int32_t>(1 + hash % 3) + 61;
+}
 
 std::vector<Trial> choose_trials() {
   cases::CaseListOptions options;
@@ -126,7 +141,7 @@ std::vector<Trial> choose_trials() {
     const size_t path = hash % kPaths.size();
     if (c.vocab > kShort && (kPaths[path].split || hash / 8 % 4 != 0)) continue;
     if (!met.add(c, path)) continue;
-    if (kPaths[path].split) c.vocab = split_vocab(c);
+    if (kPaths[path].split) c.vocab = split_vocab(c, hash / 8);
     trials.push_back({c, {kPaths[path]}, false});
   }
   if (kSanitized) trials.resize(trials.size() / 4);  // the first, which are those that bring the most
@@ -139,7 +154,9 @@ std::vector<Trial> list_trials() {
   if (const char* id = environment("TOKENDRAW_TEST_CASE")) {
     const std::optional<cases::Case> one = cases::parse_case_id(id);
     EXPECT_TRUE(one.has_value()) << "TOKENDRAW_TEST_CASE is no case: " << id;
-    if (one) trials.push_back({*one, every_path, true});
+    for (const bool all_rows : {false, true}) {
+      if (one) trials.push_back({*one, every_path, all_rows});
+    }
     return trials;
   }
   const char* whole = environment("TOKENDRAW_TEST_WHOLE");
@@ -151,16 +168,17 @@ std::vector<Trial> list_trials() {
   return trials;
 }
 
-// The rows of the case that a path is given. Two rows alone are split where they are long enough; more have one block a
-// row.
+// The rows of the case that a path is given: four; three where rows are split, for fewer are shared by more blocks, and
+// sometimes so many that the blocks of a row have no list of their own.
 std::vector<int64_t> rows_of(const Trial& trial, const Path& path) {
   const int64_t rows = cases::count_case_rows(trial.c);
-  if (path.split) return {rows - 1, 0};
-  std::vector<int64_t> chosen;
   const uint64_t hash = hash_of(case_id(trial.c)) / 64;
-  const int64_t first = trial.all_rows ? 0 : static_cast<int64_t>(hash % static_cast<uint64_t>(rows));
-  const int64_t step = trial.all_rows ? 1 : rows / 4;
-  for (int64_t i = 0; i < rows; i += step) chosen.push_back((first + i) % rows);
+  const bool many = path.split && hash % 64 == 0;
+  const int64_t count = trial.all_rows ? rows : many ? 40 : path.split ? 3 : 4;
+  const int64_t first = trial.all_rows ? 0 : static_cast<int64_t>(hash / 64 % static_cast<uint64_t>(rows));
+  const int64_t step = trial.all_rows || many ? 1 : rows / 4;
+  std::vector<int64_t> chosen;
+  for (int64_t i = 0; i < count; ++i) chosen.push_back((first + i * step) % rows);
   return chosen;
 }
 
@@ -193,10 +211,13 @@ class GpuAgreement : public testing::TestWithParam<size_t> {};
 
 TEST_P(GpuAgreement, EveryPath) {
   const SamplerPointer reference = make_sampler({TOKENDRAW_ALGORITHM_REFERENCE, "", 1});
-  std::array<SamplerPointer, 4> samplers;  // of (device, algorithm)
-  for (size_t i = 0; i < kPaths.size(); i += 2) {
-    samplers[i / 2] = make_gpu_sampler(kPaths[i]);
-    ASSERT_NE(samplers[i / 2], nullptr);
+  ASSERT_NE(make_gpu_sampler(kPaths[0]), nullptr);  // loads the backend
+  std::array<SamplerPointer, kPaths.size()> samplers;
+  for (size_t i = 0; i < kPaths.size(); ++i) {
+    // Many multiprocessors share few rows.
+    if (auto* set = EMULATOR(simt_set_multiprocessors)) set(kPaths[i].split ? 80 : 4);
+    samplers[i] = make_gpu_sampler(kPaths[i]);
+    ASSERT_NE(samplers[i], nullptr);
   }
   const std::vector<Trial> trials = list_trials();
   int failures = 0;
@@ -205,8 +226,7 @@ TEST_P(GpuAgreement, EveryPath) {
   for (size_t i = GetParam(); i < trials.size(); i += kParts) {
     const Trial& trial = trials[i];
     for (const Path& path : trial.paths) {
-      const size_t which =
-          static_cast<size_t>(path.device) * 2 + (path.algorithm == TOKENDRAW_ALGORITHM_REFINE ? 1 : 0);
+      const size_t which = index_of(path);
       TokendrawSampler* const sampler = samplers[which].get();
       const cases::CaseBatch batch(trial.c, rows_of(trial, path));
       cases::CaseOutput unused;
