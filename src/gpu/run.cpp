@@ -46,8 +46,7 @@ Arguments make_arguments(const plan::Plan& plan, const request::Request& request
   a.split_nan = at<uint32_t>(workspace, layout.split_nan);
   a.row_state = workspace + layout.row_state;
   a.histogram = at<uint64_t>(workspace, layout.histogram);
-  a.group_above = at<uint64_t>(workspace, layout.group_above);
-  a.list = at<uint64_t>(workspace, layout.list);
+  if (request.rows <= plan::kGpuMaxListRows) a.list = at<uint64_t>(workspace, layout.list);
   a.search_state = at<SearchState>(workspace, layout.search_state);
   if (plan.shape.has_lists) {
     a.lists.slots_taken = at<uint64_t>(workspace, layout.slots_taken);

@@ -62,9 +62,13 @@ GpuWorkspaceLayout gpu_workspace_layout(const Plan& plan) {
   layout.split_nan = take(split_rows * static_cast<size_t>(kGpuMaxSplits) * sizeof(uint32_t));
   layout.row_state = take(split_rows * static_cast<size_t>(kGpuRowStateBytes));
   layout.histogram = take(split_rows * static_cast<size_t>(kGpuBuckets) * sizeof(uint64_t));
-  layout.group_above = take(split_rows * groups * sizeof(uint64_t));
-  layout.list = take(split_rows * static_cast<size_t>(kGpuListCapacity) * sizeof(uint64_t));
-  layout.search_state = take(split_rows * 2 * sizeof(uint64_t));
+  layout.search_state = take(split_rows * static_cast<size_t>(kGpuSearchStateBytes));
+  // The list is for fewer rows than the rest: in a larger batch others stand in its place.
+  layout.list = end;
+  const size_t row_bytes = split_rows > 0 ? end / split_rows : 0;
+  const size_t list_rows = rows < kGpuMaxListRows ? rows : static_cast<size_t>(kGpuMaxListRows);
+  const size_t with_list = list_rows * (row_bytes + static_cast<size_t>(kGpuListCapacity) * sizeof(uint64_t));
+  if (with_list > end) end = with_list;
   layout.lists = end;
   if (shape.has_lists) {
     const size_t words = static_cast<size_t>(divide_up(shape.vocab, 32));

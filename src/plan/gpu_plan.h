@@ -16,10 +16,12 @@ inline constexpr int32_t kGpuBlockThreads = 512;
 inline constexpr int32_t kGpuMaxGroups = 512;  // group maxima of a row, in shared memory: one a thread
 
 // The largest number of rows that are split over blocks, and of blocks that share a row. They bound the workspace.
-inline constexpr int32_t kGpuMaxSplitRows = 32;
+inline constexpr int32_t kGpuMaxSplitRows = 64;
 inline constexpr int32_t kGpuMaxSplits = 64;
 inline constexpr int32_t kGpuBuckets = 1024;       // of a histogram
-inline constexpr int32_t kGpuListCapacity = 1536;  // keys of a row's list in the workspace
+inline constexpr int32_t kGpuListCapacity = 1536;  // keys of a row's list in the workspace,
+inline constexpr int32_t kGpuMaxListRows = 32;     // where there are not more rows than this
+inline constexpr int32_t kGpuSearchStateBytes = 32;
 inline constexpr int32_t kGpuRowStateBytes = 256;  // of a row's inputs, kept from one kernel to the next
 
 struct GpuPlan {
@@ -47,9 +49,8 @@ struct GpuWorkspaceLayout {
   size_t row_state;   // [rows][kGpuRowStateBytes]
   // For the search for the cut of top_p
   size_t histogram;     // uint64 [rows][kGpuBuckets]
-  size_t group_above;   // uint64 [rows][groups]: mass above the bucket
-  size_t list;          // uint64 [rows][kGpuListCapacity]
-  size_t search_state;  // [rows] of 16 bytes: what is left of the goal, and how many keys are listed
+  size_t search_state;  // [rows][kGpuSearchStateBytes]
+  size_t list;          // uint64 [rows][kGpuListCapacity], for at most kGpuMaxListRows
   // Of lists: all of it is filled with zeros at first
   size_t lists;
   size_t slots_taken;  // uint64: slots given to rows so far

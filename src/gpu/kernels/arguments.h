@@ -19,12 +19,16 @@ struct ListTables {
   uint64_t slot_count;
 };
 
-// A shared search for the cut of top_p.
+// What blocks that share the search for a row's cut of top_p leave for the one that finishes it.
 struct SearchState {
-  uint64_t goal;    // what is left of it in the bucket of the cut
-  uint32_t listed;  // keys of that bucket, also those that found no room
+  uint64_t total;  // mass of the row
+  uint64_t goal;   // what is left of the mass that top_p needs in the bucket of the cut
+  float low;       // the bucket's logits
+  float high;
+  uint32_t listed;  // keys of the bucket in the row's list, also those that found no room
   uint32_t unused;
 };
+static_assert(sizeof(SearchState) == plan::kGpuSearchStateBytes);
 
 struct Arguments {
   request::Request request;
@@ -38,8 +42,7 @@ struct Arguments {
   uint32_t* split_nan;        // [rows][kGpuMaxSplits]
   unsigned char* row_state;   // [rows][kGpuRowStateBytes]
   uint64_t* histogram;        // [rows][kGpuBuckets]
-  uint64_t* group_above;      // [rows][kGpuMaxGroups]
-  uint64_t* list;             // [rows][kGpuListCapacity]
+  uint64_t* list;             // [rows][kGpuListCapacity]; nullptr: rows have no lists
   SearchState* search_state;  // [rows]
   ListTables lists;
 };

@@ -60,28 +60,18 @@ TOKENDRAW_DEVICE bool list_is_full() {
   return platform::warp_shuffle<Row::kWave>(listed, 0u) > kListCapacity;
 }
 
-// Lists those of a line's logits that are in [low, high]; one reservation of places for the whole line.
+// Lists those of this lane's logits that are in [low, high].
 template <typename Row>
-TOKENDRAW_DEVICE void list_line(const float (&x)[Row::Reader::kWidth], int32_t id, float low, float high) {
-  constexpr int kWave = Row::kWave;
+TOKENDRAW_DEVICE void list_own(const float (&x)[Row::Reader::kWidth], int32_t id, float low, float high) {
   constexpr int kWidth = Row::Reader::kWidth;
-  uint32_t hits = 0;  // bit i: logit i of this lane
+  uint32_t hits = 0;  // bit i: logit i
 #pragma unroll
   for (int i = 0; i < kWidth; ++i) {
     const bool hit = x[i] >= low && x[i] <= high && x[i] != -draw::infinity();
     hits |= hit ? uint32_t{1} << i : 0;
   }
-  if (platform::warp_ballot<kWave>(hits != 0) == 0) return;
-  const auto own = static_cast<uint32_t>(platform::count_bits(hits));
-  uint32_t place = own;  // inclusive sum over the lanes
-#pragma unroll
-  for (uint32_t by = 1; by < kWave; by *= 2) {
-    const uint32_t before = platform::warp_shuffle_up<kWave>(place, by);
-    if (lane_index<kWave>() >= by) place += before;
-  }
-  uint32_t begin = 0;
-  if (lane_index<kWave>() == kWave - 1) begin = platform::atomic_add(&Row::shared().listed, place);
-  place += platform::warp_shuffle<kWave>(begin, static_cast<uint32_t>(kWave - 1)) - own;
+  if (hits == 0) return;
+  uint32_t place = platform::atomic_add(&Row::shared().listed, static_cast<uint32_t>(platform::count_bits(hits)));
 #pragma unroll
   for (int i = 0; i < kWidth; ++i) {
     if ((hits >> i & 1u) == 0) continue;
@@ -147,7 +137,7 @@ TOKENDRAW_DEVICE_CALL uint32_t gather(float low, float high) {
       float x[Row::Reader::kWidth];
       bool nan = false;
       reader.convert(words[b], line, x, nan);
-      list_line<Row>(x, reader.first_id(line), low, high);
+      list_own<Row>(x, reader.first_id(line), low, high);
     }
   }
   platform::block_barrier();

@@ -139,18 +139,31 @@ TOKENDRAW_DEVICE_CALL void sum_masses_from(uint64_t cut, int32_t first, int32_t 
 // The mass of each of the groups [first, last), and with kHistogram the histogram of it too. No barrier.
 template <typename Row, bool kHistogram>
 TOKENDRAW_DEVICE_CALL void sum_masses(int32_t first, int32_t last, uint64_t* group_mass) {
+  constexpr int kWave = Row::kWave;
   const WeightRule rule = Row::shared().rule;
   if (rule.infinite()) return sum_masses_from<Row>(0, first, last, group_mass);
-  GroupSum<Row::kWave> mass = {group_mass};
+  Histogram& histogram = Row::shared().histogram;
+  GroupSum<kWave> mass = {group_mass};
+  uint64_t light = 0;  // of the last bucket, to which most of a peaked row belongs
   visit_logits<Row>([](int32_t) { return true; }, first, last,
                     [&](int32_t, float x) {
                       const float y = rule.exponent(x);
                       const uint64_t weight = draw::exp2_fixed_quick(y);
                       mass.sum += weight;
-                      if (kHistogram && weight > 0)
-                        Row::shared().histogram.add(BucketMap::bucket_of_exponent(y), weight);
+                      if constexpr (kHistogram) {
+                        const uint32_t bucket = BucketMap::bucket_of_exponent(y);
+                        if (bucket == kBuckets - 1) {
+                          light += weight;
+                        } else {
+                          histogram.add(bucket, weight);
+                        }
+                      }
                     },
                     [&](int32_t group) { mass.finish(group); });
+  if constexpr (kHistogram) {
+    light = warp_sum<kWave>(light);
+    if (lane_index<kWave>() == 0) histogram.add(kBuckets - 1, light);
+  }
 }
 
 // The group masses at keys >= cut, into shared memory; returns the sum. Begins with a barrier.

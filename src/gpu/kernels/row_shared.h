@@ -66,8 +66,8 @@ struct BucketMap {
   // Fine enough that the bucket of a cut in a flat row holds few of its logits; what is lighter than 2^-22 of the
   // heaviest shares the last.
   TOKENDRAW_DEVICE static uint32_t bucket_of_exponent(float y) {
-    constexpr float kPerUnit = static_cast<float>(kBuckets - 1) / 22.0f;
-    y = y > -22.0f ? y : -22.0f;
+    constexpr float kPerUnit = static_cast<float>(kBuckets - 1) / 18.0f;
+    y = y > -18.0f ? y : -18.0f;
     return draw::float_bits(draw::fma_rn(y, -kPerUnit, 8388608.0f)) & (kBuckets - 1);  // 2^23 rounds to an integer
   }
   TOKENDRAW_DEVICE uint32_t bucket(float x, uint32_t bits) const {

@@ -184,14 +184,13 @@ TOKENDRAW_DEVICE float load_maxima(const Arguments& a, int64_t row) {
   return Row::BlockOf::max(own);
 }
 
-// What split_masses found, into shared memory.
+// The group masses, into shared memory: those of all logits, or after a search those above its bucket.
 template <typename Row>
 TOKENDRAW_DEVICE void load_masses(const Arguments& a, int64_t row) {
   const auto thread = static_cast<int32_t>(platform::thread_index());
   platform::block_barrier();
   if (thread < Row::groups()) Row::shared().group_mass[thread] = a.group_mass[row * kMaxGroups + thread];
   platform::block_barrier();
-  keep_total<Row>();
 }
 
 template <request::Dtype kDtype, bool kEdited, int kWave>
@@ -220,7 +219,6 @@ template <request::Dtype kDtype, bool kEdited, int kWave>
 TOKENDRAW_KERNEL void TOKENDRAW_LAUNCH_BOUNDS(kThreads, 2) split_search(const TOKENDRAW_GRID_CONSTANT Arguments a) {
   using Row = gpu::Row<kDtype, kEdited, kWave>;
   const int64_t row = platform::block_y();
-  auto& s = Row::shared();
   // Most rows do not need this: they are told by the state alone.
   const auto* state = reinterpret_cast<const RowState*>(a.row_state + row * plan::kGpuRowStateBytes);
   if (state->valid == 0 || !searches_top_p(state->inputs)) return;
@@ -228,7 +226,6 @@ TOKENDRAW_KERNEL void TOKENDRAW_LAUNCH_BOUNDS(kThreads, 2) split_search(const TO
   const float max = load_maxima<Row>(a, row);
   if (max == -draw::infinity() || max == draw::infinity()) return;
   keep_rule<Row>(max);
-  load_masses<Row>(a, row);
   int32_t first = 0;
   int32_t last = 0;
   own_groups(Row::groups(), a.splits, &first, &last);
@@ -252,9 +249,17 @@ TOKENDRAW_KERNEL void TOKENDRAW_LAUNCH_BOUNDS(kThreads, 2) split_finish(const TO
     return write_result(a, row, request::row_without_token(status | draw::kNoCandidate));
   }
   keep_rule<Row>(max);
-  if (needs_total(s.settings, s.inputs)) load_masses<Row>(a, row);
-  Drawn drawn;
   const bool searched = searches_top_p(s.inputs) && max != draw::infinity();
+  if (needs_total(s.settings, s.inputs)) {
+    load_masses<Row>(a, row);
+    if (!searched) {
+      keep_total<Row>();
+    } else if (thread == 0) {
+      s.total = a.search_state[row].total;
+    }
+    platform::block_barrier();
+  }
+  Drawn drawn;
   if (!searched || !draw_after_shared_search<Row>(a, row, &drawn)) drawn = draw_row<Row>();
   write_result(a, row, result_of<Row>(drawn, status));
 }

@@ -33,28 +33,18 @@ TOKENDRAW_DEVICE_CALL BucketRange find_range() {
   return {draw::from_ordered_bits(low), draw::from_ordered_bits(high), bucket.goal};
 }
 
-// The pass over the groups [first, last): group_above[group] becomes the mass above the range, and place_of(n) gives
-// the first of n places in a list for keys in it. No barrier.
-template <typename Row, typename PlaceOf, typename List>
+// The pass over the groups [first, last): group_above[group] becomes the mass above the range, and list(hit, id, x) is
+// called by all lanes of a warp together, `hit` saying whether a lane's logit is in the range. No barrier.
+template <typename Row, typename List>
 TOKENDRAW_DEVICE void sum_above_and_list(const BucketRange& range, int32_t first, int32_t last, uint64_t* group_above,
-                                         const PlaceOf& take_places, const List& list) {
-  constexpr int kWave = Row::kWave;
+                                         const List& list) {
   const WeightRule rule = Row::shared().rule;
-  const uint32_t lane = lane_index<kWave>();
-  GroupSum<kWave> above = {group_above};
+  GroupSum<Row::kWave> above = {group_above};
   visit_logits_from<Row>(
       range.low, first, last,
       [&](int32_t id, float x) {
         above.sum += x > range.high ? rule.finite_weight(x) : 0;
-        const bool hit = x >= range.low && x <= range.high;
-        const uint64_t hits = platform::warp_ballot<kWave>(hit);
-        if (hits == 0) return;
-        const auto leader = static_cast<uint32_t>(platform::first_bit(hits));
-        uint32_t place = 0;
-        if (lane == leader) place = take_places(static_cast<uint32_t>(platform::count_bits(hits)));
-        place = platform::warp_shuffle<kWave>(place, leader);
-        place += static_cast<uint32_t>(platform::count_bits(hits & ((uint64_t{1} << lane) - 1)));
-        if (hit) list(place, draw::rank_key(draw::add_rn(x, 0.0f), static_cast<uint32_t>(id)));
+        list(x >= range.low && x <= range.high, id, x);
       },
       [&](int32_t group) { above.finish(group); });
 }
@@ -89,11 +79,11 @@ TOKENDRAW_DEVICE_CALL bool search_top_p(Drawn* drawn) {
   platform::block_barrier();
   if (platform::thread_index() == 0) s.listed = 0;
   platform::block_barrier();
-  sum_above_and_list<Row>(
-      range, 0, Row::groups(), s.group_mass, [&](uint32_t n) { return platform::atomic_add(&s.listed, n); },
-      [&](uint32_t place, uint64_t key) {
-        if (place < kListCapacity) s.keys[place] = key;
-      });
+  sum_above_and_list<Row>(range, 0, Row::groups(), s.group_mass, [&](bool hit, int32_t id, float x) {
+    if (!hit) return;
+    const uint32_t place = platform::atomic_add(&s.listed, 1u);
+    if (place < kListCapacity) s.keys[place] = draw::rank_key(draw::add_rn(x, 0.0f), static_cast<uint32_t>(id));
+  });
   platform::block_barrier();
   if (s.listed > kListCapacity) return false;
   *drawn = draw_from_range<Row>(s.listed, range.goal);
@@ -102,7 +92,7 @@ TOKENDRAW_DEVICE_CALL bool search_top_p(Drawn* drawn) {
 
 // ---- The same by the blocks that share a row
 
-inline constexpr int kSharedListCapacity =
+inline constexpr uint32_t kSharedListCapacity =
     kListCapacity < plan::kGpuListCapacity ? kListCapacity : plan::kGpuListCapacity;
 
 // Empties the row's histogram and list, a share of it by each block.
@@ -124,41 +114,68 @@ TOKENDRAW_DEVICE void add_to_shared_histogram(const Arguments& a, int64_t row) {
   }
 }
 
-// The pass over the groups [first, last). The rule and the total are known.
+// The pass over the groups [first, last), whose masses become those above the bucket. The rule is known.
 template <typename Row>
 TOKENDRAW_DEVICE void search_shared_groups(const Arguments& a, int64_t row, int32_t first, int32_t last) {
   auto& s = Row::shared();
   platform::block_barrier();
+  uint64_t own = 0;
   for (uint32_t b = platform::thread_index(); b < kBuckets; b += kThreads) {
     const uint64_t mass = a.histogram[row * kBuckets + b];
     s.histogram.low[b] = static_cast<uint32_t>(mass);
     s.histogram.high[b] = static_cast<uint32_t>(mass >> 32);
+    own += mass;
   }
+  // The group masses are about to change under other blocks' hands; the histogram holds all of them too.
+  const uint64_t total = Row::BlockOf::sum(own);
+  if (platform::thread_index() == 0) s.total = total;
   const BucketRange range = find_range<Row>();
   SearchState* state = a.search_state + row;
-  if (platform::block_x() == 0 && platform::thread_index() == 0) state->goal = range.goal;
-  uint64_t* list = a.list + row * plan::kGpuListCapacity;
-  sum_above_and_list<Row>(
-      range, first, last, a.group_above + row * kMaxGroups,
-      [&](uint32_t n) { return platform::atomic_add(&state->listed, n); },
-      [&](uint32_t place, uint64_t key) {
-        if (place < kSharedListCapacity) list[place] = key;
-      });
+  if (platform::block_x() == 0 && platform::thread_index() == 0) {
+    state->total = total;
+    state->goal = range.goal;
+    state->low = range.low;
+    state->high = range.high;
+  }
+  uint64_t* list = a.list != nullptr ? a.list + row * plan::kGpuListCapacity : nullptr;
+  sum_above_and_list<Row>(range, first, last, a.group_mass + row * kMaxGroups, [&](bool hit, int32_t id, float x) {
+    if (list == nullptr) return;
+    // One reservation for the warp: its blocks share the counter with others.
+    constexpr int kWave = Row::kWave;
+    const uint64_t hits = platform::warp_ballot<kWave>(hit);
+    if (hits == 0) return;
+    const auto leader = static_cast<uint32_t>(platform::first_bit(hits));
+    const uint32_t lane = lane_index<kWave>();
+    uint32_t place = 0;
+    if (lane == leader) {
+      place = platform::atomic_add(&state->listed, static_cast<uint32_t>(platform::count_bits(hits)));
+    }
+    place = platform::warp_shuffle<kWave>(place, leader);
+    place += static_cast<uint32_t>(platform::count_bits(hits & ((uint64_t{1} << lane) - 1)));
+    if (hit && place < kSharedListCapacity) {
+      list[place] = draw::rank_key(draw::add_rn(x, 0.0f), static_cast<uint32_t>(id));
+    }
+  });
 }
 
-// The token of such a row, by the one block that finishes it; false if its bucket holds too many.
+// The token of such a row, by the one block that finishes it and knows the group masses; false if the bucket holds too
+// many.
 template <typename Row>
 TOKENDRAW_DEVICE_CALL bool draw_after_shared_search(const Arguments& a, int64_t row, Drawn* drawn) {
   auto& s = Row::shared();
   const SearchState state = a.search_state[row];
-  if (state.listed > kSharedListCapacity) return false;
-  const auto thread = static_cast<int32_t>(platform::thread_index());
-  platform::block_barrier();
-  for (uint32_t i = platform::thread_index(); i < state.listed; i += kThreads) {
-    s.keys[i] = a.list[row * plan::kGpuListCapacity + i];
+  uint32_t n = state.listed;
+  if (a.list == nullptr) {
+    n = gather<Row>(state.low, state.high);
+    if (n > kListCapacity) return false;
+  } else {
+    if (n > kSharedListCapacity) return false;
+    platform::block_barrier();
+    for (uint32_t i = platform::thread_index(); i < n; i += kThreads) {
+      s.keys[i] = a.list[row * plan::kGpuListCapacity + i];
+    }
   }
-  if (thread < Row::groups()) s.group_mass[thread] = a.group_above[row * kMaxGroups + thread];
-  *drawn = draw_from_range<Row>(state.listed, state.goal);
+  *drawn = draw_from_range<Row>(n, state.goal);
   return true;
 }
 
