@@ -7,8 +7,8 @@
 // runs the test on two builds of the backend, one with lists so short that short rows take the ways of long ones.
 //
 // The environment asks for more:
-//   TOKENDRAW_TEST_WHOLE=1        all of the list, all rows of every case, every path
-//   TOKENDRAW_TEST_MAX_VOCAB=N    vocabularies up to N [1100, and 4097 in few cases]
+//   TOKENDRAW_TEST_WHOLE=1        all of the list, all rows of every case, every path: hours
+//   TOKENDRAW_TEST_MAX_VOCAB=N    of it, only vocabularies up to N
 //   TOKENDRAW_TEST_CASE=ID        this case alone, all of its rows on every path: how a failure is seen again
 //   TOKENDRAW_SIMT_SEED=N         other orders of lanes, warps and blocks; each case has one of its own in any case
 #include "simt/control.h"
