@@ -16,7 +16,7 @@
 
 #define TOKENDRAW_KERNEL
 #define TOKENDRAW_DEVICE inline
-#define TOKENDRAW_DEVICE_CALL
+#define TOKENDRAW_DEVICE_CALL inline
 #define TOKENDRAW_LAUNCH_BOUNDS(threads, blocks)
 #define TOKENDRAW_GRID_CONSTANT
 #define TOKENDRAW_SHARED(Type, name)                                                   \
