@@ -11,11 +11,8 @@
 //   TOKENDRAW_TEST_MAX_VOCAB=N    of it, only vocabularies up to N
 //   TOKENDRAW_TEST_CASE=ID        this case alone, all of its rows on every path: how a failure is seen again
 //   TOKENDRAW_SIMT_SEED=N         other orders of lanes, warps and blocks; each case has one of its own in any case
-#include "simt/control.h"
-
 #include <case_batch.h>
 #include <cases.h>
-#include <dlfcn.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -25,6 +22,7 @@
 #include <set>
 #include <utility>
 
+#include "gpu/emulator.h"
 #include "support/samplers.h"
 #include "support/sanitizers.h"
 
@@ -48,14 +46,6 @@ uint64_t hash_of(const std::string& text) {
 }
 
 const char* environment(const char* name) { return std::getenv(name); }  // NOLINT(concurrency-mt-unsafe)
-
-// A function of the emulator inside the backend that the library has loaded; nullptr in a backend of a real GPU.
-template <typename Function>
-Function* emulator(const char* name, Function*) {
-  static void* const backend = dlopen("libtokendraw_cuda.so.0", RTLD_NOW | RTLD_NOLOAD);
-  return backend != nullptr ? reinterpret_cast<Function*>(dlsym(backend, name)) : nullptr;
-}
-#define EMULATOR(function) emulator(#function, &(function))
 
 // The order of everything on the emulator follows from this.
 void set_seed(uint64_t seed) {

@@ -2,15 +2,13 @@
 // What the GPU backend does when its platform fails, and its work captured in a graph: on the emulator, which fails on
 // demand (simt/control.h). tests/fake_backend has what the library makes of every failure of a backend; this is the
 // backend's own part.
-#include "simt/control.h"
-
-#include <dlfcn.h>
 #include <gtest/gtest.h>
 
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "gpu/emulator.h"
 #include "support/samplers.h"
 
 namespace tokendraw::test {
@@ -18,16 +16,6 @@ namespace {
 
 constexpr auto kUseCpu = TOKENDRAW_ON_GPU_FAILURE_USE_CPU;
 constexpr auto kReturnError = TOKENDRAW_ON_GPU_FAILURE_RETURN_ERROR;
-
-// A function of the emulator inside the backend that the library has loaded.
-template <typename Function>
-Function* emulator(const char* name, Function*) {
-  static void* const backend = dlopen("libtokendraw_cuda.so.0", RTLD_NOW | RTLD_NOLOAD);
-  void* const found = backend != nullptr ? dlsym(backend, name) : nullptr;
-  EXPECT_NE(found, nullptr) << "no " << name << ": LD_LIBRARY_PATH must name the folder of the emulated backend";
-  return reinterpret_cast<Function*>(found);
-}
-#define EMULATOR(function) emulator(#function, &(function))
 
 SamplerPointer make_gpu_sampler(int32_t device, TokendrawOnGpuFailure on_gpu_failure) {
   TokendrawSamplerOptions options;
@@ -131,8 +119,12 @@ struct RowsOnDevice {
 
 class GpuFailure : public testing::Test {
  protected:
-  void SetUp() override { ASSERT_NE(make_gpu_sampler(0, kReturnError), nullptr); }  // loads the backend
+  void SetUp() override {
+    ASSERT_NE(make_gpu_sampler(0, kReturnError), nullptr);  // loads the backend
+    ASSERT_NE(EMULATOR(simt_reset), nullptr) << "LD_LIBRARY_PATH must name the folder of the emulated backend";
+  }
   void TearDown() override {
+    if (EMULATOR(simt_reset) == nullptr) return;
     EMULATOR(simt_reset)();
     EMULATOR(simt_use_device)(0);
   }
