@@ -63,7 +63,7 @@ struct BucketMap {
   uint32_t high;  // by bits: those of the first bucket's first logit
   uint32_t shift;
 
-  // Fine enough that the bucket of a cut in a flat row holds few of its logits; what is lighter than 2^-22 of the
+  // Fine enough that the bucket of a cut in a flat row holds few of its logits; what is lighter than 2^-18 of the
   // heaviest shares the last.
   TOKENDRAW_DEVICE static uint32_t bucket_of_exponent(float y) {
     constexpr float kPerUnit = static_cast<float>(kBuckets - 1) / 18.0f;
