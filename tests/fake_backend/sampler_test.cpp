@@ -4,6 +4,8 @@
 #include <tokendraw/tokendraw.h>
 
 #include <algorithm>
+#include <cstdlib>
+#include <cstring>
 #include <string>
 
 #include "fake_backend/device_batch.h"
@@ -178,6 +180,46 @@ TEST(GpuSampler, PlansAndWorkspacesAreTheDevices) {
     size_t bytes = 0;
     EXPECT_EQ(tokendraw_get_workspace_bytes(sampler.get(), &raw, &bytes), TOKENDRAW_OK);
     EXPECT_LT(bytes, size_t{1} << 20);
+  }
+}
+
+size_t planned_workspace(int32_t vocab, TokendrawDtype dtype, int64_t rows) {
+  TokendrawDeviceInfo device = {};
+  device.struct_size = sizeof device;
+  device.backend = TOKENDRAW_BACKEND_CUDA;
+  device.compute_units = 132;
+  device.simd_width_f32 = 32;
+  TokendrawBatch batch;
+  tokendraw_init_batch(&batch);
+  alignas(16) static float somewhere[4];  // a plan looks at no array
+  batch.logits = somewhere;
+  batch.tokens = reinterpret_cast<int32_t*>(somewhere);
+  batch.vocab = vocab;
+  batch.dtype = dtype;
+  batch.rows = rows;
+  char text[2000];
+  EXPECT_EQ(tokendraw_describe_device_plan(&device, TOKENDRAW_ALGORITHM_AUTO, &batch, text, sizeof text, nullptr),
+            TOKENDRAW_OK)
+      << tokendraw_last_error_message();
+  const char* line = std::strstr(text, "\nworkspace: ");
+  EXPECT_NE(line, nullptr);
+  return line == nullptr ? 0 : std::strtoull(line + std::strlen("\nworkspace: "), nullptr, 10);
+}
+
+TEST(GpuSampler, WorkspacesAreSmallAndGrowWithTheBatch) {
+  for (const int32_t vocab : {1, 1000, 32000, 128256, 262144, 1 << 21}) {
+    for (const auto dtype : {TOKENDRAW_DTYPE_F32, TOKENDRAW_DTYPE_BF16}) {
+      size_t before = 0;
+      for (int64_t rows = 1; rows <= 300; ++rows) {
+        const size_t bytes = planned_workspace(vocab, dtype, rows);
+        EXPECT_GE(bytes, before) << "vocab " << vocab << ", rows " << rows;
+        before = bytes;
+      }
+      for (const int64_t rows : {int64_t{512}, int64_t{8192}, int64_t{1} << 30}) {
+        EXPECT_LT(planned_workspace(vocab, dtype, rows), 1000000u) << "vocab " << vocab << ", rows " << rows;
+        EXPECT_GE(planned_workspace(vocab, dtype, rows), before);
+      }
+    }
   }
 }
 
