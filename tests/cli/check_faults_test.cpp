@@ -2,6 +2,11 @@
 // A check that cannot fail shows nothing: each fault planted by faulty_sampler.cpp must be found, and named so that it
 // can be found again.
 #include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <string>
+#include <system_error>
 
 #include "program.h"
 
@@ -10,9 +15,31 @@ namespace {
 
 constexpr const char* kCase = "257/f32/normal1/scalar/plain/packed/seed/after-top-k";
 
+// LD_PRELOAD separates its libraries by spaces and colons, which the path of a build folder may hold: a link without
+// them.
+class PreloadableLink {
+ public:
+  PreloadableLink() {
+    std::filesystem::remove(path_);
+    std::filesystem::create_symlink(TOKENDRAW_FAULTY_SAMPLER, path_);
+  }
+  ~PreloadableLink() {
+    std::error_code ignored;
+    std::filesystem::remove(path_, ignored);
+  }
+  PreloadableLink(const PreloadableLink&) = delete;
+  PreloadableLink& operator=(const PreloadableLink&) = delete;
+  std::string path() const { return path_.string(); }
+
+ private:
+  std::filesystem::path path_ =
+      std::filesystem::temp_directory_path() / ("tokendraw_faulty_sampler." + std::to_string(getpid()) + ".so");
+};
+
 Finished check_with_fault(const std::string& fault, std::vector<std::string> arguments) {
   arguments.insert(arguments.begin(), "check");
-  return run_tokendraw(arguments, "", {{"LD_PRELOAD", TOKENDRAW_FAULTY_SAMPLER}, {"TOKENDRAW_FAULT", fault}});
+  const PreloadableLink link;
+  return run_tokendraw(arguments, "", {{"LD_PRELOAD", link.path()}, {"TOKENDRAW_FAULT", fault}});
 }
 
 bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
