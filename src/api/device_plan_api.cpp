@@ -2,6 +2,7 @@
 // Plans for devices that need not be there.
 #include <cstdio>
 
+#include "api/algorithm.h"
 #include "api/error.h"
 #include "plan/plan.h"
 #include "request/request.h"
@@ -37,13 +38,10 @@ TokendrawStatus read_facts(const TokendrawDeviceInfo& device, plan::DeviceFacts*
   return TOKENDRAW_OK;
 }
 
-TokendrawStatus check_algorithm(TokendrawAlgorithm algorithm, const TokendrawDeviceInfo& device) {
-  if (algorithm < TOKENDRAW_ALGORITHM_AUTO || algorithm > TOKENDRAW_ALGORITHM_REJECTION) {
-    return report(TOKENDRAW_INVALID_ALGORITHM, "algorithm is %d, which is no TokendrawAlgorithm",
-                  static_cast<int>(algorithm));
-  }
-  const bool on_cpu_only = algorithm == TOKENDRAW_ALGORITHM_REFERENCE || algorithm == TOKENDRAW_ALGORITHM_REJECTION;
-  if (on_cpu_only && device.backend != TOKENDRAW_BACKEND_CPU) {
+TokendrawStatus check_algorithm_of_device(TokendrawAlgorithm algorithm, const TokendrawDeviceInfo& device) {
+  const TokendrawStatus status = check_algorithm(algorithm);
+  if (status != TOKENDRAW_OK) return status;
+  if (runs_on_cpu_only(algorithm) && device.backend != TOKENDRAW_BACKEND_CPU) {
     return report(TOKENDRAW_ERROR_UNSUPPORTED, "algorithm %s runs on the cpu only",
                   tokendraw_algorithm_name(algorithm));
   }
@@ -66,7 +64,7 @@ extern "C" TokendrawStatus tokendraw_describe_device_plan(const TokendrawDeviceI
   }
   plan::DeviceFacts facts = {};
   TokendrawStatus status = api::read_facts(*device, &facts);
-  if (status == TOKENDRAW_OK) status = api::check_algorithm(algorithm, *device);
+  if (status == TOKENDRAW_OK) status = api::check_algorithm_of_device(algorithm, *device);
   if (status != TOKENDRAW_OK) return status;
   request::Request request;
   const request::Refusal refusal = request::make_request(batch, &request);

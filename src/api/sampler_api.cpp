@@ -4,6 +4,7 @@
 #include <cstring>
 #include <memory>
 
+#include "api/algorithm.h"
 #include "api/cpu_facts.h"
 #include "api/gpu_backend.h"
 #include "api/sampler.h"
@@ -42,10 +43,8 @@ TokendrawStatus check_choices(const TokendrawSamplerOptions& o) {
     return report(TOKENDRAW_INVALID_BACKEND, "backend is %d, which is no TokendrawBackend",
                   static_cast<int>(o.backend));
   }
-  if (o.algorithm < TOKENDRAW_ALGORITHM_AUTO || o.algorithm > TOKENDRAW_ALGORITHM_REJECTION) {
-    return report(TOKENDRAW_INVALID_ALGORITHM, "algorithm is %d, which is no TokendrawAlgorithm",
-                  static_cast<int>(o.algorithm));
-  }
+  const TokendrawStatus status = check_algorithm(o.algorithm);
+  if (status != TOKENDRAW_OK) return status;
   if (o.threads < 0 || o.threads > kMaxThreads) {
     return report(TOKENDRAW_INVALID_THREADS, "threads is %d; it must be 0 (one per hardware thread) to %d", o.threads,
                   kMaxThreads);
@@ -63,10 +62,6 @@ TokendrawStatus check_choices(const TokendrawSamplerOptions& o) {
                   "cpu_target is \"%.40s\", which this library or this processor does not have", o.cpu_target);
   }
   return TOKENDRAW_OK;
-}
-
-bool runs_on_cpu_only(TokendrawAlgorithm algorithm) {
-  return algorithm == TOKENDRAW_ALGORITHM_REFERENCE || algorithm == TOKENDRAW_ALGORITHM_REJECTION;
 }
 
 // The backend asked for, whether or not it is there; for AUTO the best that is there and has the algorithm.

@@ -20,17 +20,21 @@ struct Exp2Coefficients {
   static constexpr float k1 = 0x1.62e42ap-1f;
 };
 
-TOKENDRAW_HD uint64_t exp2_fixed(float y) {
-  if (!(y >= -64.0f)) return 0;
-  const float n = rint_even(y);
-  // Rounding the fraction to a multiple of 2^-21 makes the result monotone in y.
-  const float f = sub_rn(add_rn(sub_rn(y, n), 6.0f), 6.0f);
+// 2^fraction for |fraction| <= 1/2, rounded first to a multiple of 2^-21, which makes weights monotone.
+TOKENDRAW_HD float exp2_of_fraction(float fraction) {
+  const float f = sub_rn(add_rn(fraction, 6.0f), 6.0f);
   float p = Exp2Coefficients::k5;
   p = fma_rn(p, f, Exp2Coefficients::k4);
   p = fma_rn(p, f, Exp2Coefficients::k3);
   p = fma_rn(p, f, Exp2Coefficients::k2);
   p = fma_rn(p, f, Exp2Coefficients::k1);
-  p = fma_rn(p, f, 1.0f);
+  return fma_rn(p, f, 1.0f);
+}
+
+TOKENDRAW_HD uint64_t exp2_fixed(float y) {
+  if (!(y >= -64.0f)) return 0;
+  const float n = rint_even(y);
+  const float p = exp2_of_fraction(sub_rn(y, n));
   const uint64_t mantissa = static_cast<uint32_t>(mul_rn(p, 16777216.0f));
   const int32_t exponent = static_cast<int32_t>(n);
   return exponent >= -18 ? mantissa << (18 + exponent) : mantissa >> (-18 - exponent);
@@ -43,13 +47,7 @@ TOKENDRAW_HD uint64_t exp2_fixed_quick(float y) {
   y = y > -44.0f ? y : -44.0f;           // W(-44) = 0
   const float rounded = add_rn(y, kRound);
   const float n = sub_rn(rounded, kRound);
-  const float f = sub_rn(add_rn(sub_rn(y, n), 6.0f), 6.0f);
-  float p = Exp2Coefficients::k5;
-  p = fma_rn(p, f, Exp2Coefficients::k4);
-  p = fma_rn(p, f, Exp2Coefficients::k3);
-  p = fma_rn(p, f, Exp2Coefficients::k2);
-  p = fma_rn(p, f, Exp2Coefficients::k1);
-  p = fma_rn(p, f, 1.0f);
+  const float p = exp2_of_fraction(sub_rn(y, n));
   const uint32_t bits = float_bits(p);  // p is in [1/2, 2)
   const uint64_t mantissa = (bits & 0x7fffffu) | 0x800000u;
   const uint32_t shift = 127u + 0x4b400000u - (bits >> 23) - float_bits(rounded);

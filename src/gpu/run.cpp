@@ -33,8 +33,8 @@ T* at(unsigned char* workspace, size_t offset) {
   return reinterpret_cast<T*>(workspace + offset);
 }
 
-Arguments make_arguments(const plan::Plan& plan, const request::Request& request, unsigned char* workspace) {
-  const plan::GpuWorkspaceLayout layout = plan::gpu_workspace_layout(plan);
+Arguments make_arguments(const plan::Plan& plan, const plan::GpuWorkspaceLayout& layout,
+                         const request::Request& request, unsigned char* workspace) {
   Arguments a = {};
   a.request = request;
   a.group_lines = plan.gpu.group_lines;
@@ -67,12 +67,12 @@ platform::Error run(const plan::Plan& plan, const request::Request& request, voi
   const auto address = reinterpret_cast<uintptr_t>(workspace);
   auto* aligned = static_cast<unsigned char*>(workspace) + (16 - address % 16) % 16;
   const KernelSet kernels = kernels_for(plan);
-  const Arguments a = make_arguments(plan, request, aligned);
+  const plan::GpuWorkspaceLayout layout = plan::gpu_workspace_layout(plan);
+  const Arguments a = make_arguments(plan, layout, request, aligned);
   const auto rows = static_cast<uint32_t>(request.rows);
   constexpr uint32_t kThreads = plan::kGpuBlockThreads;
   platform::Error error;
   if (plan.shape.has_lists) {
-    const plan::GpuWorkspaceLayout layout = plan::gpu_workspace_layout(plan);
     error = platform::fill_async(aligned + layout.lists, 0, layout.bytes - layout.lists, stream);
     if (!error) error = platform::launch(list_tables_kernel(), {rows, 1}, kThreads, stream, a);
   }

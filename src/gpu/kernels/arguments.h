@@ -26,7 +26,6 @@ struct SearchState {
   float low;       // the bucket's logits
   float high;
   uint32_t listed;  // keys of the bucket in the row's list, also those that found no room
-  uint32_t unused;
 };
 static_assert(sizeof(SearchState) == plan::kGpuSearchStateBytes);
 

@@ -17,7 +17,7 @@ namespace tokendraw::gpu {
 inline constexpr int kThreads = plan::kGpuBlockThreads;
 inline constexpr int kMaxGroups = plan::kGpuMaxGroups;
 inline constexpr int kListCapacity = TOKENDRAW_GPU_LIST_CAPACITY;  // keys that are sorted in shared memory
-inline constexpr int kBuckets = 1024;                              // of a histogram, which takes the place of the list
+inline constexpr int kBuckets = plan::kGpuBuckets;                 // of a histogram, which takes the place of the list
 
 static_assert(kMaxGroups <= kThreads, "one thread for every group");
 
