@@ -103,6 +103,9 @@ Failure describe_device(int32_t device, backend::DeviceDescription* description)
   description->facts.target = kept_target(device, properties.target);
   description->facts.compute_units = properties.multiprocessors;
   description->facts.wave_width = properties.wave_width;
+  description->facts.cluster_blocks = properties.cluster_blocks;
+  description->facts.block_shared_bytes = properties.block_shared_bytes;
+  description->facts.unit_shared_bytes = properties.unit_shared_bytes;
   description->memory_bytes = properties.memory_bytes;
   return {};
 }

@@ -15,6 +15,7 @@ struct KernelSet {
   Kernel split_masses;
   Kernel split_search;
   Kernel split_finish;
+  Kernel sample_resident;
 };
 
 template <request::Dtype kDtype, int kWave>

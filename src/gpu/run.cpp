@@ -39,6 +39,7 @@ Arguments make_arguments(const plan::Plan& plan, const plan::GpuWorkspaceLayout&
   a.request = request;
   a.group_lines = plan.gpu.group_lines;
   a.splits = plan.gpu.splits;
+  a.maxima_shift = plan.gpu.maxima_shift;
   a.try_candidates = plan.algorithm == plan::Algorithm::kCandidates;
   a.wants_logprob = plan.shape.wants_logprob;
   a.group_max = at<float>(workspace, layout.group_max);
@@ -77,6 +78,15 @@ platform::Error run(const plan::Plan& plan, const request::Request& request, voi
     if (!error) error = platform::launch(list_tables_kernel(), {rows, 1}, kThreads, stream, a);
   }
   if (error) return error;
+  if (plan.gpu.cluster > 0) {
+    platform::LaunchShape shape = {};
+    shape.grid = {rows * static_cast<uint32_t>(plan.gpu.cluster), 1};
+    shape.threads = plan::kGpuClusterThreads;
+    shape.cluster_blocks = static_cast<uint32_t>(plan.gpu.cluster);
+    shape.dynamic_shared_bytes = static_cast<uint32_t>(plan.gpu.cluster_shared_bytes);
+    shape.begins_early = true;
+    return platform::launch_shaped(kernels.sample_resident, shape, stream, a);
+  }
   if (plan.gpu.splits == 1) return platform::launch(kernels.sample_row, {rows, 1}, kThreads, stream, a);
   const platform::Grid split = {static_cast<uint32_t>(plan.gpu.splits), rows};
   error = platform::launch(kernels.split_maxima, split, kThreads, stream, a);

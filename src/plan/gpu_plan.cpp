@@ -7,6 +7,7 @@ namespace tokendraw::plan {
 namespace {
 
 constexpr int32_t kVectorBytes = 16;
+constexpr int32_t kClusterPartBytes = 65 * 1024;  // of a row, in one block
 
 int32_t divide_up(int32_t a, int32_t b) { return (a + b - 1) / b; }
 
@@ -17,6 +18,28 @@ size_t align_up(size_t bytes) { return (bytes + 15) / 16 * 16; }
 
 // Tables for one row at most.
 int64_t list_slots(const Shape& shape) { return 2 * (shape.bias_entries + shape.history_entries); }
+
+// The blocks of a cluster that holds a row, 0 if none can. Sets *lines_each to the lines that a block has at most.
+int32_t choose_cluster(const Shape& shape, const DeviceFacts& facts, int32_t source_lines, int32_t* lines_each) {
+  if (facts.cluster_blocks < 2) return 0;
+  // An edited row is held as floats.
+  const int32_t lines_of_source = shape.edited && shape.dtype != request::Dtype::kF32 ? 2 : 1;
+  const int32_t line_bytes = kVectorBytes * facts.wave_width;
+  const auto lines = [&](int32_t blocks) { return divide_up(source_lines, blocks) * lines_of_source; };
+  const int32_t room = facts.block_shared_bytes - kGpuClusterStaticBytes;
+  const int64_t rows = shape.rows > 1 ? shape.rows : 1;
+  const int32_t warps = kGpuClusterThreads / facts.wave_width;
+  for (int32_t blocks = 1; blocks <= facts.cluster_blocks; blocks *= 2) {
+    *lines_each = lines(blocks);
+    const bool fits = int64_t{*lines_each} * line_bytes <= room;
+    if (!fits) continue;
+    if (2 * blocks > facts.cluster_blocks) return blocks;
+    const bool small = *lines_each * line_bytes <= kClusterPartBytes;
+    const bool busy = rows * blocks >= facts.compute_units || *lines_each <= 2 * warps;
+    if (small && busy) return blocks;
+  }
+  return 0;
+}
 
 }  // namespace
 
@@ -29,6 +52,20 @@ GpuPlan make_gpu_plan(const Shape& shape, const DeviceFacts& facts) {
   gpu.group_lines = 1;
   while (divide_up(lines, gpu.group_lines) > kGpuMaxGroups) gpu.group_lines *= 2;
   gpu.groups = divide_up(lines, gpu.group_lines);
+
+  int32_t lines_each = 0;
+  gpu.cluster = choose_cluster(shape, facts, lines, &lines_each);
+  if (gpu.cluster > 0) {
+    gpu.group_lines = 1;
+    while (divide_up(lines_each, gpu.group_lines) > kGpuClusterThreads) gpu.group_lines *= 2;
+    const int32_t groups = divide_up(lines_each, gpu.group_lines);
+    while (divide_up(groups, 1 << gpu.maxima_shift) > kGpuClusterMaxima / gpu.cluster) ++gpu.maxima_shift;
+    gpu.groups = divide_up(lines, gpu.group_lines);
+    gpu.cluster_shared_bytes = lines_each * kVectorBytes * facts.wave_width;
+    gpu.splits = 1;
+    gpu.launches = 1 + (shape.has_lists ? 2 : 0);
+    return gpu;
+  }
 
   // Few rows leave multiprocessors idle: share each among blocks until there are two blocks for every one, as long as a
   // block's warps have two lines each to read.

@@ -24,12 +24,20 @@ inline constexpr int32_t kGpuMaxListRows = 32;     // where there are not more r
 inline constexpr int32_t kGpuSearchStateBytes = 32;
 inline constexpr int32_t kGpuRowStateBytes = 256;  // of a row's inputs, kept from one kernel to the next
 
+// Of the kernel whose clusters of blocks hold rows in shared memory.
+inline constexpr int32_t kGpuClusterThreads = 256;          // of a block, each of which has a group at most
+inline constexpr int32_t kGpuClusterMaxima = 512;           // that the blocks of a cluster tell each other
+inline constexpr int32_t kGpuClusterStaticBytes = 17 * 1024;  // of shared memory, beside the logits, at most
+
 struct GpuPlan {
   int32_t wave_width;   // lanes in a warp
   int32_t line;         // logits that a warp reads at once: 16 bytes a lane
   int32_t group_lines;  // lines of one group maximum, a power of two
   int32_t groups;       // the most that a row has, whatever its alignment
-  int32_t splits;       // blocks that share a row; 1: one block does all of it
+  int32_t splits;       // blocks that share a row through memory; 1: one block does all of it
+  int32_t cluster;      // blocks of the cluster that holds a row in shared memory; 0: rows are not held
+  int32_t cluster_shared_bytes;  // of a block, for logits
+  int32_t maxima_shift;  // log2 of the groups that count as one where blocks of a cluster tell each other maxima
   int32_t launches;     // kernels and fills that one call enqueues
 
   friend bool operator==(const GpuPlan&, const GpuPlan&) = default;

@@ -118,9 +118,15 @@ Plan make_plan(const Shape& shape, const Choices& choices, const DeviceFacts& fa
 }
 
 size_t describe(const Plan& plan, char* text, size_t capacity) {
-  char where[160];
+  char where[240];
   if (plan.backend == Backend::kCpu) {
     std::snprintf(where, sizeof where, "threads: %d", plan.threads);
+  } else if (plan.gpu.cluster > 0) {
+    std::snprintf(where, sizeof where,
+                  "blocks: a cluster of %d a row, %d threads each\nrow: held in shared memory, at most %d bytes a "
+                  "block\nlaunches: %d\nworkspace: %zu bytes",
+                  plan.gpu.cluster, kGpuClusterThreads, plan.gpu.cluster_shared_bytes, plan.gpu.launches,
+                  gpu_workspace_bytes(plan));
   } else {
     std::snprintf(where, sizeof where, "blocks: %d a row, %d threads each\nlaunches: %d\nworkspace: %zu bytes",
                   plan.gpu.splits, kGpuBlockThreads, plan.gpu.launches, gpu_workspace_bytes(plan));

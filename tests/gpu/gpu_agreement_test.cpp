@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // GPU = reference, output for output: the kernels on the emulator, with both algorithms that a GPU serves, warps of 32
-// lanes (device 0) and of 64 (device 1), rows split over blocks and not.
+// lanes (device 0) and of 64 (device 1), rows in one block, split over blocks and held by clusters.
 //
 // A lane is a fiber there, so the case list is too long. What is run is a part of it in which every two values of two
 // dimensions meet: a kind of row and a filter group, a layout and a split row on device 1, and so on. CMakeLists.txt
@@ -18,6 +18,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdlib>
+#include <numeric>
 #include <optional>
 #include <set>
 #include <utility>
@@ -56,32 +57,37 @@ void set_seed(uint64_t seed) {
 
 // ---- What is run
 
+enum class Way { kBlock, kSplit, kCluster };  // one block a row; rows split over blocks; rows held by clusters
+
 struct Path {
   int32_t device;
   TokendrawAlgorithm algorithm;
-  bool split;
+  Way way;
 };
 
-constexpr std::array kPaths = {
-    Path{0, TOKENDRAW_ALGORITHM_CANDIDATES, false}, Path{0, TOKENDRAW_ALGORITHM_CANDIDATES, true},
-    Path{0, TOKENDRAW_ALGORITHM_REFINE, false},     Path{0, TOKENDRAW_ALGORITHM_REFINE, true},
-    Path{1, TOKENDRAW_ALGORITHM_CANDIDATES, false}, Path{1, TOKENDRAW_ALGORITHM_CANDIDATES, true},
-    Path{1, TOKENDRAW_ALGORITHM_REFINE, false},     Path{1, TOKENDRAW_ALGORITHM_REFINE, true},
-};
+constexpr std::array kWays = {Way::kBlock, Way::kSplit, Way::kCluster};
+constexpr size_t kPathCount = 2 * 2 * kWays.size();
 
-size_t index_of(const Path& path) {
-  return static_cast<size_t>(path.device) * 4 + (path.algorithm == TOKENDRAW_ALGORITHM_REFINE ? 2 : 0) +
-         (path.split ? 1 : 0);
+constexpr Path path_at(size_t index) {
+  return {static_cast<int32_t>(index / (2 * kWays.size())),
+          index / kWays.size() % 2 == 0 ? TOKENDRAW_ALGORITHM_CANDIDATES : TOKENDRAW_ALGORITHM_REFINE,
+          kWays[index % kWays.size()]};
+}
+
+// Many multiprocessors share few rows, where clusters do not hold them.
+void set_way(Way way) {
+  if (auto* set = EMULATOR(simt_set_multiprocessors)) set(way == Way::kBlock ? 4 : 80);
+  if (auto* set = EMULATOR(simt_set_cluster_blocks)) set(way == Way::kCluster ? 8 : 1);
 }
 
 std::string to_text(const Path& path) {
   return std::string(tokendraw_algorithm_name(path.algorithm)) + " on device " + std::to_string(path.device) +
-         (path.split ? ", split rows" : "");
+         (path.way == Way::kSplit ? ", split rows" : path.way == Way::kCluster ? ", rows in clusters" : "");
 }
 
 struct Trial {
   cases::Case c;
-  std::vector<Path> paths;
+  std::vector<size_t> paths;
   bool all_rows;
 };
 
@@ -128,18 +134,21 @@ std::vector<Trial> choose_trials() {
   std::vector<Trial> trials;
   Combinations met;
   for (auto& [hash, c] : list) {
-    const size_t path = hash % kPaths.size();
-    if (c.vocab > kShort && (kPaths[path].split || hash / 8 % 4 != 0)) continue;
+    const size_t path = hash % kPathCount;
+    const bool split = path_at(path).way == Way::kSplit;
+    if (c.vocab > kShort && (split || hash / 8 % 4 != 0)) continue;
     if (!met.add(c, path)) continue;
-    if (kPaths[path].split) c.vocab = split_vocab(c, hash / 8);
-    trials.push_back({c, {kPaths[path]}, false});
+    // Rows in clusters are as long as the list's, or as long as split ones.
+    if (split || (path_at(path).way == Way::kCluster && hash / 8 % 2 != 0)) c.vocab = split_vocab(c, hash / 8);
+    trials.push_back({c, {path}, false});
   }
   if (kSanitized) trials.resize(trials.size() / 4);  // the first, which are those that bring the most
   return trials;
 }
 
 std::vector<Trial> list_trials() {
-  const std::vector<Path> every_path(kPaths.begin(), kPaths.end());
+  std::vector<size_t> every_path(kPathCount);
+  std::iota(every_path.begin(), every_path.end(), size_t{0});
   std::vector<Trial> trials;
   if (const char* id = environment("TOKENDRAW_TEST_CASE")) {
     const std::optional<cases::Case> one = cases::parse_case_id(id);
@@ -163,8 +172,9 @@ std::vector<Trial> list_trials() {
 std::vector<int64_t> rows_of(const Trial& trial, const Path& path) {
   const int64_t rows = cases::count_case_rows(trial.c);
   const uint64_t hash = hash_of(case_id(trial.c)) / 64;
-  const bool many = path.split && hash % 64 == 0;
-  const int64_t count = trial.all_rows ? rows : many ? 40 : path.split ? 3 : 4;
+  const bool split = path.way == Way::kSplit;
+  const bool many = split && hash % 64 == 0;
+  const int64_t count = trial.all_rows ? rows : many ? 40 : split ? 3 : 4;
   const int64_t first = trial.all_rows ? 0 : static_cast<int64_t>(hash / 64 % static_cast<uint64_t>(rows));
   const int64_t step = trial.all_rows || many ? 1 : rows / 4;
   std::vector<int64_t> chosen;
@@ -201,38 +211,42 @@ class GpuAgreement : public testing::TestWithParam<size_t> {};
 
 TEST_P(GpuAgreement, EveryPath) {
   const SamplerPointer reference = make_sampler({TOKENDRAW_ALGORITHM_REFERENCE, "", 1});
-  ASSERT_NE(make_gpu_sampler(kPaths[0]), nullptr);  // loads the backend
-  std::array<SamplerPointer, kPaths.size()> samplers;
-  for (size_t i = 0; i < kPaths.size(); ++i) {
-    // Many multiprocessors share few rows.
-    if (auto* set = EMULATOR(simt_set_multiprocessors)) set(kPaths[i].split ? 80 : 4);
-    samplers[i] = make_gpu_sampler(kPaths[i]);
+  ASSERT_NE(make_gpu_sampler(path_at(0)), nullptr);  // loads the backend
+  std::array<SamplerPointer, kPathCount> samplers;
+  for (size_t i = 0; i < kPathCount; ++i) {
+    set_way(path_at(i).way);
+    samplers[i] = make_gpu_sampler(path_at(i));
     ASSERT_NE(samplers[i], nullptr);
   }
   const std::vector<Trial> trials = list_trials();
   int failures = 0;
   int64_t rows = 0;
   int64_t split_batches = 0;
+  int64_t cluster_batches = 0;
   for (size_t i = GetParam(); i < trials.size(); i += kParts) {
     const Trial& trial = trials[i];
-    for (const Path& path : trial.paths) {
-      const size_t which = index_of(path);
+    for (const size_t which : trial.paths) {
+      const Path path = path_at(which);
       TokendrawSampler* const sampler = samplers[which].get();
       const cases::CaseBatch batch(trial.c, rows_of(trial, path));
       cases::CaseOutput unused;
-      if (path.split && plan_value(sampler, batch.batch(unused), "blocks").rfind("1 ", 0) != 0) ++split_batches;
+      const std::string blocks = plan_value(sampler, batch.batch(unused), "blocks");
+      if (path.way == Way::kSplit && blocks.rfind("1 ", 0) != 0) ++split_batches;
+      if (path.way == Way::kCluster && blocks.rfind("a cluster", 0) == 0) ++cluster_batches;
       set_seed(hash_of(case_id(trial.c)) + which);
       const std::string found = difference(run_rows(reference.get(), batch), run_rows(sampler, batch));
       rows += batch.rows();
       if (found.empty()) continue;
       ADD_FAILURE() << to_text(path) << ": " << found << "\nTOKENDRAW_TEST_CASE=" << case_id(trial.c)
                     << " gpu_agreement_test";
+      if (auto* report = EMULATOR(simt_last_report)) ADD_FAILURE() << report();
       if (++failures == 10) return;
     }
   }
   if (environment("TOKENDRAW_TEST_CASE") == nullptr) {
     EXPECT_GT(rows, 0);
     EXPECT_GT(split_batches, 0);
+    EXPECT_GT(cluster_batches, 0);
   }
   RecordProperty("rows_compared", std::to_string(rows));
 }

@@ -38,6 +38,8 @@ constexpr const char* name_of(Meeting meeting) {
       return "warp_ballot";
     case Meeting::kAdd:
       return "warp_add";
+    case Meeting::kLargest:
+      return "warp_largest";
   }
   return "?";
 }

@@ -43,6 +43,11 @@ void simt_set_multiprocessors(int32_t multiprocessors) {
   driver().settings.multiprocessors = multiprocessors;
 }
 
+void simt_set_cluster_blocks(int32_t blocks) {
+  const Lock lock(driver().lock);
+  driver().settings.cluster_blocks = blocks;
+}
+
 void simt_set_memory_bytes(uint64_t bytes) {
   const Lock lock(driver().lock);
   driver().settings.memory_bytes = bytes;

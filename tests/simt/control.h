@@ -57,6 +57,7 @@ SIMT_API void simt_set_step_limit(uint64_t steps);
  * hold garbage until then. At first 0: work is done when it is asked for. */
 SIMT_API void simt_set_deferred(int deferred);
 SIMT_API void simt_set_multiprocessors(int32_t multiprocessors); /* at first 4 */
+SIMT_API void simt_set_cluster_blocks(int32_t blocks);           /* the most of a cluster; 1: none; at first 16 */
 SIMT_API void simt_set_memory_bytes(uint64_t bytes);             /* of each device; at first 1 GiB */
 /* How many of the two devices there are; -1: there is no driver. */
 SIMT_API void simt_set_devices(int devices);

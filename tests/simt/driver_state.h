@@ -51,6 +51,7 @@ struct Settings {
   uint64_t step_limit = Schedule{}.idle_step_limit;
   bool deferred = false;
   int32_t multiprocessors = 4;
+  int32_t cluster_blocks = kMaxClusterBlocks;
   uint64_t memory_bytes = uint64_t{1} << 30;
   int devices = kDevices;
 };

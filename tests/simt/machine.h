@@ -38,7 +38,8 @@ enum class Meeting : uint8_t {
   kShuffleUp,
   kShuffleXor,
   kBallot,
-  kAdd
+  kAdd,
+  kLargest
 };
 
 struct Block;  // scheduler.h

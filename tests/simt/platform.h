@@ -52,6 +52,8 @@ inline uint32_t cluster_blocks() { return simt::machine.shape.cluster_blocks; }
 inline void cluster_barrier(simt::Site site = simt::here()) {
   (void)simt::meet_block(simt::Meeting::kClusterBarrier, false, site);
 }
+inline void cluster_arrive() {}
+inline void cluster_wait(simt::Site site = simt::here()) { cluster_barrier(site); }
 // Only after a cluster_barrier: another block's memory may be touched once it is known to have begun.
 template <typename T>
 T* cluster_map(T* shared, uint32_t rank, simt::Site site = simt::here()) {
@@ -124,6 +126,52 @@ uint32_t warp_add(uint32_t value, simt::Site site = simt::here()) {
   return sum;
 }
 
+template <int kWave>
+uint32_t warp_largest(uint32_t value, simt::Site site = simt::here()) {
+  const uint64_t* values = simt::meet_warp(simt::Meeting::kLargest, kWave, value, site);
+  uint32_t largest = 0;
+  for (int lane = 0; lane < kWave; lane++) {
+    if (values[lane] > largest) largest = static_cast<uint32_t>(values[lane]);
+  }
+  return largest;
+}
+
+// A copy is done by the first thread that waits for it; until then its destination is garbage.
+struct CopyBarrier {
+  void* to;
+  const void* from;
+  uint32_t bytes;
+  uint32_t state;
+};
+inline constexpr bool kHasClusters = true;
+
+namespace simt {
+inline constexpr uint32_t kCopyBegun = 0xc0b9be61u;
+inline constexpr uint32_t kCopyDone = 0xc0b9d05eu;
+}  // namespace simt
+
+inline void begin_copy(CopyBarrier* barrier, void* to, const void* from, uint32_t bytes,
+                       simt::Site site = simt::here()) {
+  simt::check_address(&barrier->state, sizeof barrier->state, site);
+  if (reinterpret_cast<uintptr_t>(to) % 16 != 0 || reinterpret_cast<uintptr_t>(from) % 16 != 0 || bytes % 16 != 0) {
+    simt::fail("begin_copy of something that is not a multiple of 16 bytes", site);
+  }
+  for (uint32_t i = 0; i < bytes; i += 16) {
+    simt::check_address(static_cast<const char*>(to) + i, 16, site);
+    simt::check_address(static_cast<const char*>(from) + i, 16, site);
+  }
+  *barrier = {to, from, bytes, simt::kCopyBegun};
+}
+inline void finish_copy(CopyBarrier* barrier, simt::Site site = simt::here()) {
+  simt::check_address(&barrier->state, sizeof barrier->state, site);
+  if (barrier->state == simt::kCopyDone) return;
+  if (barrier->state != simt::kCopyBegun) simt::fail("finish_copy of a copy that was not begun", site);
+  std::memcpy(barrier->to, barrier->from, barrier->bytes);
+  barrier->state = simt::kCopyDone;
+}
+inline void wait_for_earlier_kernels() {}  // kernels run one after the other
+inline void let_next_kernel_begin() {}
+
 namespace simt {
 
 template <typename T, typename Operation>
@@ -184,6 +232,22 @@ T load_value(const T* from, simt::Site site = simt::here()) {
 }
 
 inline float max_number(float a, float b) { return __builtin_fmaxf(a, b); }
+inline float max_or_nan(float a, float b) { return a != a ? a : b != b ? b : max_number(a, b); }
+
+namespace simt {
+// 16-bit floats by their bits; `infinity` tells the format.
+inline uint32_t max_or_nan_16(uint32_t a, uint32_t b, uint32_t infinity) {
+  if ((a & 0x7fffu) > infinity || (b & 0x7fffu) > infinity) return 0x7fff;
+  const auto ordered = [](uint32_t x) { return (x & 0x8000u) != 0 ? 0xffffu - x : x | 0x8000u; };
+  return ordered(a) < ordered(b) ? b : a;
+}
+inline uint32_t max_or_nan_pair(uint32_t a, uint32_t b, uint32_t infinity) {
+  return max_or_nan_16(a & 0xffffu, b & 0xffffu, infinity) | max_or_nan_16(a >> 16, b >> 16, infinity) << 16;
+}
+}  // namespace simt
+
+inline uint32_t max_or_nan_bf16_pair(uint32_t a, uint32_t b) { return simt::max_or_nan_pair(a, b, 0x7f80u); }
+inline uint32_t max_or_nan_f16_pair(uint32_t a, uint32_t b) { return simt::max_or_nan_pair(a, b, 0x7c00u); }
 inline int count_bits(uint64_t bits) { return std::popcount(bits); }
 inline int first_bit(uint64_t bits, simt::Site site = simt::here()) {
   if (bits == 0) simt::fail("first_bit of zero", site);

@@ -33,6 +33,7 @@ struct Arguments {
   request::Request request;
   int32_t group_lines;  // lines of a group, a power of two
   int32_t splits;
+  int32_t maxima_shift;  // log2 of the groups whose maximum the blocks of a cluster tell each other as one
   bool try_candidates;
   bool wants_logprob;
   // Of rows that are split

@@ -14,7 +14,7 @@ TOKENDRAW_DEVICE_CALL float threshold_of_maxima(int32_t k) {
   auto& s = Row::shared();
   platform::block_barrier();
   if (warp_index<kWave>() == 0) {
-    constexpr int kEach = kMaxGroups / kWave;
+    constexpr int kEach = Row::kMaxGroups / kWave;
     const int32_t groups = Row::groups();
     uint32_t bits[kEach];
     uint32_t least = ~uint32_t{0};
@@ -57,7 +57,7 @@ template <typename Row>
 TOKENDRAW_DEVICE bool list_is_full() {
   uint32_t listed = 0;
   if (lane_index<Row::kWave>() == 0) listed = platform::atomic_add(&Row::shared().listed, 0u);
-  return platform::warp_shuffle<Row::kWave>(listed, 0u) > kListCapacity;
+  return platform::warp_shuffle<Row::kWave>(listed, 0u) > Row::kListCapacity;
 }
 
 // Lists those of this lane's logits that are in [low, high].
@@ -75,10 +75,43 @@ TOKENDRAW_DEVICE void list_own(const float (&x)[Row::Reader::kWidth], int32_t id
 #pragma unroll
   for (int i = 0; i < kWidth; ++i) {
     if ((hits >> i & 1u) == 0) continue;
-    if (place < kListCapacity) {
+    if (place < Row::kListCapacity) {
       Row::shared().keys[place] = draw::rank_key(draw::add_rn(x[i], 0.0f), static_cast<uint32_t>(id + i));
     }
     ++place;
+  }
+}
+
+// How many keys are listed. Those that the blocks of a cluster listed become one list, if it has room for them, which
+// all of them have then. Begins after a barrier and ends with one.
+template <typename Row>
+TOKENDRAW_DEVICE uint32_t share_list() {
+  auto& s = Row::shared();
+  if constexpr (!Row::Team::kIsCluster) return s.listed;
+  if constexpr (Row::Team::kIsCluster) {
+    const uint32_t own = s.listed;
+    const auto counts = Row::Team::exclusive_sum(platform::thread_index() == 0 ? own : 0);
+    const auto n = static_cast<uint32_t>(counts.second);
+    if (n > Row::kListCapacity) return n;
+    const auto first = static_cast<uint32_t>(Row::BlockOf::broadcast(platform::thread_index() == 0, counts.first).first);
+    constexpr uint32_t kEach = (Row::kListCapacity + Row::kThreads - 1) / Row::kThreads;
+    uint64_t keys[kEach];
+#pragma unroll
+    for (uint32_t i = 0; i < kEach; ++i) {
+      const uint32_t place = i * Row::kThreads + platform::thread_index();
+      keys[i] = place < own ? s.keys[place] : 0;
+    }
+    platform::cluster_barrier();
+    for (uint32_t rank = 0; rank < platform::cluster_blocks(); ++rank) {
+      uint64_t* to = platform::cluster_map(&s.keys[0], rank) + first;
+#pragma unroll
+      for (uint32_t i = 0; i < kEach; ++i) {
+        const uint32_t place = i * Row::kThreads + platform::thread_index();
+        if (place < own) to[place] = keys[i];
+      }
+    }
+    platform::cluster_barrier();
+    return n;
   }
 }
 
@@ -141,7 +174,7 @@ TOKENDRAW_DEVICE_CALL uint32_t gather(float low, float high) {
     }
   }
   platform::block_barrier();
-  return s.listed;
+  return share_list<Row>();
 }
 
 }  // namespace tokendraw::gpu

@@ -22,7 +22,7 @@ template <typename Row>
 TOKENDRAW_DEVICE_CALL Prefix prefix_of_list(uint32_t n, uint64_t ranks, uint64_t min_weight, uint64_t need) {
   const auto& s = Row::shared();
   const WeightRule rule = s.rule;
-  const uint32_t each = (n + kThreads - 1) / kThreads;
+  const uint32_t each = (n + Row::kThreads - 1) / Row::kThreads;
   const uint32_t first = platform::thread_index() * each;
   uint64_t own = 0;
   for (uint32_t i = first; i < first + each && i < n; ++i) own += rule.weight(draw::rank_key_logit(s.keys[i]));
@@ -55,11 +55,10 @@ TOKENDRAW_DEVICE_CALL float smallest_weighing(uint64_t least) {
 template <typename Row>
 TOKENDRAW_DEVICE_CALL uint64_t key_of_tie(float x, uint64_t wanted) {
   count_ties<Row>(x);
-  const uint64_t ties = Row::BlockOf::sum(Row::mass_of_own_group());
-  uint64_t target = (wanted < ties ? wanted : ties) - 1;
-  const int32_t group = find_group<Row>(&target);
-  const Found found = find_in_group<Row>(group, target, [x](int32_t, float y) { return y == x ? 1 : 0; });
-  return draw::rank_key(x, static_cast<uint32_t>(found.id));
+  const FoundInRow tie = find_in_row<Row>(
+      Row::mass_of_own_group(), [wanted](uint64_t ties) { return (wanted < ties ? wanted : ties) - 1; },
+      [x](int32_t, float y) { return y == x ? 1 : 0; });
+  return draw::rank_key(x, static_cast<uint32_t>(tie.found.id));
 }
 
 // The bucket of the histogram in which the running measure reaches `goal`, and what is left of the goal there.
@@ -71,16 +70,22 @@ struct Bucket {
 
 template <typename Row>
 TOKENDRAW_DEVICE_CALL Bucket find_bucket(uint64_t goal) {
-  static_assert(kBuckets == 2 * kThreads, "two buckets a thread");
+  constexpr uint32_t kEach = kBuckets / Row::kThreads;
+  static_assert(kEach * Row::kThreads == kBuckets, "as many buckets for each thread");
   const auto& histogram = Row::shared().histogram;
-  const uint32_t first = 2 * platform::thread_index();
-  const uint64_t of_first = histogram.at(first);
-  const uint64_t own = of_first + histogram.at(first + 1);
+  const uint32_t first = kEach * platform::thread_index();
+  uint64_t own = 0;
+#pragma unroll
+  for (uint32_t i = 0; i < kEach; ++i) own += histogram.at(first + i);
   const auto sums = Row::BlockOf::exclusive_sum(own);
   if (sums.second < goal) return {false, 0, 0};
   const bool mine = sums.first < goal && goal - sums.first <= own;
-  const bool second = mine && goal - sums.first > of_first;
-  const auto found = Row::BlockOf::broadcast(mine, first + (second ? 1 : 0), sums.first + (second ? of_first : 0));
+  uint32_t bucket = first;
+  uint64_t before = sums.first;
+  if (mine) {
+    while (goal - before > histogram.at(bucket)) before += histogram.at(bucket++);
+  }
+  const auto found = Row::BlockOf::broadcast(mine, bucket, before);
   return {true, static_cast<uint32_t>(found.first), goal - found.second};
 }
 
@@ -110,15 +115,15 @@ TOKENDRAW_DEVICE_CALL uint64_t find_cut(Measure measure, uint64_t goal) {
   const bool counts = measure == Measure::kCount;
   uint32_t low = draw::ordered_bits(smallest_weighing<Row>(1));
   uint32_t high = draw::ordered_bits(rule.max);
-  bool listable = s.reader.vocab() <= kListCapacity;  // may be: where not, the histogram goes first
+  bool listable = s.reader.vocab() <= Row::kListCapacity;  // may be: where not, the histogram goes first
   bool by_exponent = true;
   while (low != high) {
     const float low_x = draw::from_ordered_bits(low);
     const float high_x = draw::from_ordered_bits(high);
     if (listable) {
       const uint32_t n = gather<Row>(low_x, high_x);
-      if (n <= kListCapacity) {
-        block_sort_descending<Row, kThreads, kWave>(n);
+      if (n <= Row::kListCapacity) {
+        block_sort_descending<Row, Row::kThreads, kWave>(n);
         const Prefix prefix = prefix_of_list<Row>(n, counts ? goal : n, 0, counts ? ~uint64_t{0} : goal);
         return s.keys[prefix.size - 1];
       }

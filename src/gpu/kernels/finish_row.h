@@ -61,23 +61,23 @@ TOKENDRAW_DEVICE_CALL Drawn take_best() {
   const float max = s.rule.max;
   const auto thread = static_cast<int32_t>(platform::thread_index());
   const bool hit = thread < Row::groups() && s.group_max[thread] == max;
-  const bool mine = Row::BlockOf::exclusive_sum(hit ? 1 : 0).first == 0 && hit;
-  const auto group = static_cast<int32_t>(Row::BlockOf::broadcast(mine, platform::thread_index()).first);
-  const Found found = find_in_group<Row>(group, 0, [max](int32_t, float y) { return y == max ? 1 : 0; });
-  return {found.id, found.x, 1, draw::kWeightOne};
+  const FoundInRow best = find_in_row<Row>(
+      hit ? 1 : 0, [](uint64_t) { return uint64_t{0}; }, [max](int32_t, float y) { return y == max ? 1 : 0; });
+  return {best.found.id, best.found.x, 1, draw::kWeightOne};
 }
 
-// From the tokens with key >= cut, the group masses being theirs and `mass` the sum.
+// From the tokens with key >= cut, the group masses being theirs.
 template <typename Row>
-TOKENDRAW_DEVICE_CALL Drawn draw_by_group(uint64_t cut, uint64_t mass) {
+TOKENDRAW_DEVICE_CALL Drawn draw_by_group(uint64_t cut) {
   const auto& s = Row::shared();
   const WeightRule rule = s.rule;
-  uint64_t target = draw::draw_target(s.inputs.random, mass);
-  const int32_t group = find_group<Row>(&target);
-  const Found found = find_in_group<Row>(group, target, [rule, cut](int32_t id, float y) {
-    return draw::rank_key(y, static_cast<uint32_t>(id)) >= cut ? rule.weight(y) : 0;
-  });
-  return {found.id, found.x, 0, mass};
+  const uint64_t random = s.inputs.random;
+  const FoundInRow drawn = find_in_row<Row>(
+      Row::mass_of_own_group(), [random](uint64_t mass) { return draw::draw_target(random, mass); },
+      [rule, cut](int32_t id, float y) {
+        return draw::rank_key(y, static_cast<uint32_t>(id)) >= cut ? rule.weight(y) : 0;
+      });
+  return {drawn.found.id, drawn.found.x, 0, drawn.total};
 }
 
 // From the sorted list's first n keys, whose mass is given.
@@ -87,11 +87,11 @@ TOKENDRAW_DEVICE_CALL Drawn draw_from_list(uint32_t n, uint64_t mass) {
   const WeightRule rule = s.rule;
   // A key with its halves exchanged orders by id.
   platform::block_barrier();
-  for (uint32_t i = platform::thread_index(); i < n; i += kThreads) s.keys[i] = s.keys[i] << 32 | s.keys[i] >> 32;
-  block_sort_descending<Row, kThreads, Row::kWave>(n);
+  for (uint32_t i = platform::thread_index(); i < n; i += Row::kThreads) s.keys[i] = s.keys[i] << 32 | s.keys[i] >> 32;
+  block_sort_descending<Row, Row::kThreads, Row::kWave>(n);
   const auto logit = [](uint64_t key) { return draw::from_ordered_bits(static_cast<uint32_t>(key)); };
   const uint64_t target = draw::draw_target(s.inputs.random, mass);
-  const uint32_t each = (n + kThreads - 1) / kThreads;
+  const uint32_t each = (n + Row::kThreads - 1) / Row::kThreads;
   const uint32_t first = platform::thread_index() * each;
   uint64_t own = 0;
   for (uint32_t i = first; i < first + each && i < n; ++i) own += rule.weight(logit(s.keys[i]));
@@ -110,7 +110,7 @@ TOKENDRAW_DEVICE_CALL Drawn draw_from_list(uint32_t n, uint64_t mass) {
 // sorted.
 template <typename Row>
 TOKENDRAW_DEVICE_CALL Drawn draw_from_pairs(uint32_t n) {
-  constexpr uint32_t kParts = kThreads / kPairwise;  // threads of one key; neighbours in a warp
+  constexpr uint32_t kParts = Row::kThreads / kPairwise;  // threads of one key; neighbours in a warp
   constexpr int kWave = Row::kWave;
   auto& s = Row::shared();
   const draw::RowParams& params = s.inputs.params;
@@ -167,7 +167,7 @@ template <typename Row>
 TOKENDRAW_DEVICE_CALL Drawn draw_from_sorted(uint32_t n) {
   auto& s = Row::shared();
   const draw::RowParams& params = s.inputs.params;
-  block_sort_descending<Row, kThreads, Row::kWave>(n);
+  block_sort_descending<Row, Row::kThreads, Row::kWave>(n);
   const auto k = static_cast<uint64_t>(params.top_k);
   uint64_t need = ~uint64_t{0};
   if (params.top_p_on) {
@@ -186,7 +186,7 @@ template <typename Row>
 TOKENDRAW_DEVICE_CALL bool draw_from_candidates(Drawn* drawn) {
   const request::RowInputs& in = Row::shared().inputs;
   float threshold = -draw::infinity();
-  if (in.vocab > kListCapacity) {
+  if (in.vocab > Row::kListCapacity) {
     // A base of top_k alone needs all of its tokens, whatever min_p says of them.
     const bool base_needs_k = in.params.top_p_on && in.params.base == draw::TopPBase::kAfterTopK && top_k_on(in);
     const bool by_k = k_bounds(in, Row::groups());
@@ -196,7 +196,7 @@ TOKENDRAW_DEVICE_CALL bool draw_from_candidates(Drawn* drawn) {
     if (by_m) threshold = platform::max_number(threshold, smallest_weighing<Row>(in.params.min_weight));
   }
   const uint32_t n = gather<Row>(threshold, draw::infinity());
-  if (n > kListCapacity) return false;
+  if (n > Row::kListCapacity) return false;
   *drawn = n <= kPairwise ? draw_from_pairs<Row>(n) : draw_from_sorted<Row>(n);
   return true;
 }
@@ -217,13 +217,18 @@ TOKENDRAW_DEVICE_CALL Drawn draw_by_search() {
   }
   if (in.params.top_p_on) {
     const uint64_t base_cut = in.params.base == draw::TopPBase::kAfterTopK ? cut_k : cut;
-    const uint64_t base = base_is_row(in) ? s.total : sum_all_masses<Row>(base_cut);
+    uint64_t base = s.total;
+    if (!base_is_row(in)) {
+      sum_all_masses<Row>(base_cut);
+      base = Row::Team::sum(Row::mass_of_own_group());
+    }
     const uint64_t cut_p = find_cut<Row>(Measure::kMass, draw::top_p_need(base, in.params.top_p));
     if (cut_p > cut) cut = cut_p;
   }
   int64_t kept = 0;
   if (s.settings.wants_kept) kept = static_cast<int64_t>(count_from<Row>(cut, smallest_weighing<Row>(1)));
-  Drawn drawn = draw_by_group<Row>(cut, sum_all_masses<Row>(cut));
+  sum_all_masses<Row>(cut);
+  Drawn drawn = draw_by_group<Row>(cut);
   drawn.kept = kept;
   return drawn;
 }
@@ -239,7 +244,7 @@ TOKENDRAW_DEVICE void keep_rule(float max) {
 // The same for the row's mass, from the group masses.
 template <typename Row>
 TOKENDRAW_DEVICE void keep_total() {
-  const uint64_t total = Row::BlockOf::sum(Row::mass_of_own_group());
+  const uint64_t total = Row::Team::sum(Row::mass_of_own_group());
   if (platform::thread_index() == 0) Row::shared().total = total;
   platform::block_barrier();
 }
@@ -254,12 +259,14 @@ TOKENDRAW_DEVICE Drawn draw_row() {
     if (s.settings.wants_kept) {
       kept = static_cast<int64_t>(count_from<Row>(0, smallest_weighing<Row>(1)));
     }
-    Drawn drawn = draw_by_group<Row>(0, s.total);
+    Drawn drawn = draw_by_group<Row>(0);
     drawn.kept = kept;
     return drawn;
   }
-  Drawn drawn;
-  if (s.settings.try_candidates && draw_from_candidates<Row>(&drawn)) return drawn;
+  if constexpr (!Row::Team::kIsCluster) {  // a cluster has tried them
+    Drawn drawn;
+    if (s.settings.try_candidates && draw_from_candidates<Row>(&drawn)) return drawn;
+  }
   return draw_by_search<Row>();
 }
 

@@ -101,7 +101,7 @@ struct GroupSum {
   uint64_t* of_group;
   uint64_t sum = 0;
   TOKENDRAW_DEVICE void finish(int32_t group) {
-    const uint64_t total = warp_sum<kWave>(sum);
+    const uint64_t total = warp_sum_of_52_bits<kWave>(sum);  // a lane has at most 2^9 logits of a group
     if (lane_index<kWave>() == 0) of_group[group] = total;
     sum = 0;
   }
@@ -166,13 +166,12 @@ TOKENDRAW_DEVICE_CALL void sum_masses(int32_t first, int32_t last, uint64_t* gro
   }
 }
 
-// The group masses at keys >= cut, into shared memory; returns the sum. Begins with a barrier.
+// The group masses at keys >= cut, into shared memory. Begins and ends with a barrier.
 template <typename Row>
-TOKENDRAW_DEVICE uint64_t sum_all_masses(uint64_t cut) {
+TOKENDRAW_DEVICE void sum_all_masses(uint64_t cut) {
   platform::block_barrier();
   sum_masses_from<Row>(cut, 0, Row::groups(), Row::shared().group_mass);
   platform::block_barrier();
-  return Row::BlockOf::sum(Row::mass_of_own_group());
 }
 
 // How many logits have a key >= cut and are at least `lightest`.
@@ -183,7 +182,7 @@ TOKENDRAW_DEVICE_CALL uint64_t count_from(uint64_t cut, float lightest) {
   visit_logits_from<Row>(
       test.x, 0, Row::groups(), [&](int32_t id, float x) { count += test.keeps(id, x) && x >= lightest ? 1 : 0; },
       [](int32_t) {});
-  return Row::BlockOf::sum(count);
+  return Row::Team::sum(count);
 }
 
 // The group masses become the number of logits equal to `tie`, which is not -inf. Begins and ends with a barrier.
@@ -201,11 +200,31 @@ TOKENDRAW_DEVICE_CALL void count_ties(float tie) {
 template <typename Row>
 TOKENDRAW_DEVICE void clear_histogram() {
   platform::block_barrier();
-  for (uint32_t b = platform::thread_index(); b < kBuckets; b += kThreads) {
+  for (uint32_t b = platform::thread_index(); b < kBuckets; b += Row::kThreads) {
     Row::shared().histogram.low[b] = 0;
     Row::shared().histogram.high[b] = 0;
   }
   platform::block_barrier();
+}
+
+// Of a row that a cluster shares: the histograms of its blocks become their sum. Ends with a barrier.
+template <typename Row>
+TOKENDRAW_DEVICE void add_up_histogram() {
+  if constexpr (Row::Team::kIsCluster) {
+    auto& histogram = Row::shared().histogram;
+    constexpr uint32_t kEach = kBuckets / Row::kThreads;
+    uint64_t sums[kEach] = {};
+    platform::cluster_barrier();
+    for (uint32_t rank = 0; rank < platform::cluster_blocks(); ++rank) {
+      const auto* of_rank = platform::cluster_map(&histogram, rank);
+#pragma unroll
+      for (uint32_t i = 0; i < kEach; ++i) sums[i] += of_rank->at(i * Row::kThreads + platform::thread_index());
+    }
+    platform::cluster_barrier();
+#pragma unroll
+    for (uint32_t i = 0; i < kEach; ++i) histogram.set(i * Row::kThreads + platform::thread_index(), sums[i]);
+    platform::block_barrier();
+  }
 }
 
 // The histogram of the logits in [low, high]: of their mass, or their number. Begins and ends with a barrier.
@@ -221,6 +240,7 @@ TOKENDRAW_DEVICE_CALL void fill_histogram(float low, float high, BucketMap map, 
       },
       [](int32_t) {});
   platform::block_barrier();
+  add_up_histogram<Row>();
 }
 
 struct Found {
@@ -233,7 +253,7 @@ template <typename Row, typename MeasureOf>
 TOKENDRAW_DEVICE Found find_in_group(int32_t group, uint64_t target, const MeasureOf& measure_of) {
   const typename Row::Reader reader = Row::shared().reader;
   const int32_t length = Row::shared().settings.group_lines * Row::Reader::kLine;
-  for (int32_t place = group * length; place < (group + 1) * length; place += kThreads) {
+  for (int32_t place = group * length; place < (group + 1) * length; place += Row::kThreads) {
     const auto own_place = place + static_cast<int32_t>(platform::thread_index());
     const int32_t id = reader.id_at(own_place);
     const bool inside = own_place < (group + 1) * length && reader.in_row(id);
@@ -251,15 +271,39 @@ TOKENDRAW_DEVICE Found find_in_group(int32_t group, uint64_t target, const Measu
   return {-1, -draw::infinity()};  // not reached: the group's sum exceeds the target
 }
 
-// The group at which the running sum of the group masses exceeds *target, which becomes what is left of it there.
-template <typename Row>
-TOKENDRAW_DEVICE_CALL int32_t find_group(uint64_t* target) {
-  const uint64_t own = Row::mass_of_own_group();
-  const auto sums = Row::BlockOf::exclusive_sum(own);
-  const bool mine = sums.first <= *target && *target - sums.first < own;
-  const auto found = Row::BlockOf::broadcast(mine, platform::thread_index(), sums.first);
-  *target -= found.second;
-  return static_cast<int32_t>(found.first);
+// What find_in_row found, and whether this block found it.
+struct FoundInRow {
+  Found found;
+  uint64_t total;  // measure of the row
+  bool here;
+};
+
+// The first id at which the running sum of measure_of(id, x) over the row exceeds target_of(total). `own` is the measure
+// of the group with this thread's number. Only the block that finds it knows it.
+template <typename Row, typename TargetOf, typename MeasureOf>
+TOKENDRAW_DEVICE FoundInRow find_in_row_here(uint64_t own, const TargetOf& target_of, const MeasureOf& measure_of) {
+  const auto sums = Row::Team::exclusive_sum(own);
+  const uint64_t target = target_of(sums.second);
+  const bool mine = sums.first <= target && target - sums.first < own;
+  FoundInRow result = {{-1, -draw::infinity()}, sums.second, true};
+  if constexpr (Row::Team::kIsCluster) result.here = platform::block_any(mine);
+  if (!result.here) return result;
+  const auto place = Row::BlockOf::broadcast(mine, platform::thread_index(), sums.first);
+  result.found = find_in_group<Row>(static_cast<int32_t>(place.first), target - place.second, measure_of);
+  return result;
+}
+
+// The same, known to all blocks of the row's team.
+template <typename Row, typename TargetOf, typename MeasureOf>
+TOKENDRAW_DEVICE FoundInRow find_in_row(uint64_t own, const TargetOf& target_of, const MeasureOf& measure_of) {
+  FoundInRow result = find_in_row_here<Row>(own, target_of, measure_of);
+  if constexpr (Row::Team::kIsCluster) {
+    const bool teller = result.here && platform::thread_index() == 0;
+    const auto told =
+        Row::Team::broadcast(teller, static_cast<uint32_t>(result.found.id), draw::float_bits(result.found.x));
+    result.found = {static_cast<int32_t>(told.first), draw::bits_float(static_cast<uint32_t>(told.second))};
+  }
+  return result;
 }
 
 }  // namespace tokendraw::gpu

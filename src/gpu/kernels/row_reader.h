@@ -85,6 +85,11 @@ class RowReader {
     return platform::load_words(start_ + (first_id(line) + lead_));
   }
 
+  // The lines whose logits all lie inside: [first_inside(), end_inside()), and where in memory a line begins.
+  TOKENDRAW_DEVICE int32_t first_inside() const { return lead_ > 0 ? 1 : 0; }
+  TOKENDRAW_DEVICE int32_t end_inside() const { return (lead_ + vocab_) / kLine; }
+  TOKENDRAW_DEVICE const void* address(int32_t line) const { return start_ + static_cast<int64_t>(line) * kLine; }
+
   // The bits of this lane's logits in a line.
   TOKENDRAW_DEVICE platform::Words16 fetch(int32_t line) const {
     const int32_t id = first_id(line);

@@ -14,12 +14,9 @@
 
 namespace tokendraw::gpu {
 
-inline constexpr int kThreads = plan::kGpuBlockThreads;
-inline constexpr int kMaxGroups = plan::kGpuMaxGroups;
-inline constexpr int kListCapacity = TOKENDRAW_GPU_LIST_CAPACITY;  // keys that are sorted in shared memory
-inline constexpr int kBuckets = plan::kGpuBuckets;                 // of a histogram, which takes the place of the list
-
-static_assert(kMaxGroups <= kThreads, "one thread for every group");
+inline constexpr int kBlockThreads = plan::kGpuBlockThreads;  // of the kernels that read rows from memory
+inline constexpr int kMaxGroups = plan::kGpuMaxGroups;        // of their rows
+inline constexpr int kBuckets = plan::kGpuBuckets;            // of a histogram, which takes the place of the list
 
 // How logits become weights: the contract's section 4 for one row.
 struct WeightRule {
@@ -45,6 +42,10 @@ struct Histogram {
 
   TOKENDRAW_DEVICE uint64_t at(uint32_t bucket) const {
     return low[bucket] + (static_cast<uint64_t>(high[bucket]) << 32);
+  }
+  TOKENDRAW_DEVICE void set(uint32_t bucket, uint64_t value) {
+    low[bucket] = static_cast<uint32_t>(value);
+    high[bucket] = static_cast<uint32_t>(value >> 32);
   }
   // A sum of 64 bits by two additions of 32: the old value tells the carry.
   TOKENDRAW_DEVICE void add(uint32_t bucket, uint64_t value) {
@@ -87,9 +88,14 @@ struct Settings {
 template <request::Dtype kDtype, bool kEdited, int kWaveWidth>
 struct Row {
   static constexpr int kWave = kWaveWidth;
+  static constexpr int kThreads = kBlockThreads;
   static constexpr int kWarps = kThreads / kWave;
+  static constexpr int kMaxGroups = gpu::kMaxGroups;
+  static constexpr int kListCapacity = TOKENDRAW_GPU_LIST_CAPACITY;  // keys that are sorted in shared memory
+  static_assert(kMaxGroups <= kThreads, "one thread for every group");
   using Reader = RowReader<kDtype, kEdited, kWave>;
   using BlockOf = Block<kThreads, kWave>;
+  using Team = BlockOf;  // who works on the row together
   // Lines that a warp fetches before it looks at the first: as many as keep memory busy and the code small. Edited rows
   // wait for more than their logits anyway.
   static constexpr int kMaximaBatch = kEdited ? 1 : 4;

@@ -8,6 +8,7 @@
 // parameters) is done beside the first read of the logits, and kept for the kernels that follow.
 #pragma once
 
+#include "gpu/kernels/row_request.h"
 #include "gpu/kernels/top_p_search.h"
 
 namespace tokendraw::gpu {
@@ -18,14 +19,6 @@ struct RowState {
   uint32_t valid;
 };
 static_assert(sizeof(RowState) <= plan::kGpuRowStateBytes && sizeof(RowState) % 8 == 0);
-
-TOKENDRAW_DEVICE_CALL bool read_inputs(const Arguments& a, int64_t row, request::RowInputs* inputs) {
-  return request::read_row_inputs(a.request, row, inputs);
-}
-
-TOKENDRAW_DEVICE void write_result(const Arguments& a, int64_t row, const request::RowResult& result) {
-  if (platform::thread_index() == 0) request::write_row_result(a.request, row, result);
-}
 
 template <typename Row>
 TOKENDRAW_DEVICE void keep_settings(const Arguments& a) {
@@ -63,7 +56,7 @@ TOKENDRAW_DEVICE bool begin_first_read(const Arguments& a, int64_t row) {
       if (logits != nullptr) s.reader = typename Row::Reader(logits, a.request.vocab);
     }
     platform::block_barrier();
-    if (logits != nullptr && platform::thread_index() == kThreads - Row::kWave) {
+    if (logits != nullptr && platform::thread_index() == Row::kThreads - Row::kWave) {
       s.valid = read_inputs(a, row, &s.inputs) ? 1 : 0;
     }
     return logits != nullptr;
@@ -78,7 +71,7 @@ TOKENDRAW_DEVICE bool begin_from_state(const Arguments& a, int64_t row) {
   const uint32_t thread = platform::thread_index();
   const auto* state = reinterpret_cast<const RowState*>(a.row_state + row * plan::kGpuRowStateBytes);
   const auto* words = reinterpret_cast<const uint64_t*>(&state->inputs);
-  for (uint32_t i = thread; i < kWords; i += kThreads) reinterpret_cast<uint64_t*>(&s.inputs)[i] = words[i];
+  for (uint32_t i = thread; i < kWords; i += Row::kThreads) reinterpret_cast<uint64_t*>(&s.inputs)[i] = words[i];
   const bool valid = state->valid != 0;
   platform::block_barrier();
   if (thread == 0 && valid) {
@@ -89,13 +82,8 @@ TOKENDRAW_DEVICE bool begin_from_state(const Arguments& a, int64_t row) {
   return valid;
 }
 
-template <typename Row>
-TOKENDRAW_DEVICE uint32_t list_status(const Arguments& a, int64_t row) {
-  return Row::shared().inputs.has_lists() ? a.lists.row_status[row] : 0;
-}
-
 template <request::Dtype kDtype, bool kEdited, int kWave>
-TOKENDRAW_KERNEL void TOKENDRAW_LAUNCH_BOUNDS(kThreads, 2) sample_row(const TOKENDRAW_GRID_CONSTANT Arguments a) {
+TOKENDRAW_KERNEL void TOKENDRAW_LAUNCH_BOUNDS(kBlockThreads, 2) sample_row(const TOKENDRAW_GRID_CONSTANT Arguments a) {
   using Row = gpu::Row<kDtype, kEdited, kWave>;
   const int64_t row = platform::block_x();
   auto& s = Row::shared();
@@ -113,7 +101,7 @@ TOKENDRAW_KERNEL void TOKENDRAW_LAUNCH_BOUNDS(kThreads, 2) sample_row(const TOKE
   Drawn drawn;
   bool done = false;
   if (needs_total(s.settings, s.inputs)) {
-    const bool search = searches_top_p(s.inputs) && max != draw::infinity();
+    const bool search = searches_top_p<Row>(s.inputs) && max != draw::infinity();
     if (search) {
       clear_histogram<Row>();
       sum_masses<Row, true>(0, Row::groups(), s.group_mass);
@@ -138,7 +126,7 @@ TOKENDRAW_DEVICE void own_groups(int32_t groups, int32_t splits, int32_t* first,
 }
 
 template <request::Dtype kDtype, bool kEdited, int kWave>
-TOKENDRAW_KERNEL void TOKENDRAW_LAUNCH_BOUNDS(kThreads, 2) split_maxima(const TOKENDRAW_GRID_CONSTANT Arguments a) {
+TOKENDRAW_KERNEL void TOKENDRAW_LAUNCH_BOUNDS(kBlockThreads, 2) split_maxima(const TOKENDRAW_GRID_CONSTANT Arguments a) {
   using Row = gpu::Row<kDtype, kEdited, kWave>;
   const int64_t row = platform::block_y();
   auto& s = Row::shared();
@@ -194,7 +182,7 @@ TOKENDRAW_DEVICE void load_masses(const Arguments& a, int64_t row) {
 }
 
 template <request::Dtype kDtype, bool kEdited, int kWave>
-TOKENDRAW_KERNEL void TOKENDRAW_LAUNCH_BOUNDS(kThreads, 2) split_masses(const TOKENDRAW_GRID_CONSTANT Arguments a) {
+TOKENDRAW_KERNEL void TOKENDRAW_LAUNCH_BOUNDS(kBlockThreads, 2) split_masses(const TOKENDRAW_GRID_CONSTANT Arguments a) {
   using Row = gpu::Row<kDtype, kEdited, kWave>;
   const int64_t row = platform::block_y();
   auto& s = Row::shared();
@@ -206,7 +194,7 @@ TOKENDRAW_KERNEL void TOKENDRAW_LAUNCH_BOUNDS(kThreads, 2) split_masses(const TO
   int32_t last = 0;
   own_groups(Row::groups(), a.splits, &first, &last);
   uint64_t* group_mass = a.group_mass + row * kMaxGroups;
-  if (searches_top_p(s.inputs) && max != draw::infinity()) {
+  if (searches_top_p<Row>(s.inputs) && max != draw::infinity()) {
     clear_histogram<Row>();
     sum_masses<Row, true>(first, last, group_mass);
     add_to_shared_histogram<Row>(a, row);
@@ -216,12 +204,12 @@ TOKENDRAW_KERNEL void TOKENDRAW_LAUNCH_BOUNDS(kThreads, 2) split_masses(const TO
 }
 
 template <request::Dtype kDtype, bool kEdited, int kWave>
-TOKENDRAW_KERNEL void TOKENDRAW_LAUNCH_BOUNDS(kThreads, 2) split_search(const TOKENDRAW_GRID_CONSTANT Arguments a) {
+TOKENDRAW_KERNEL void TOKENDRAW_LAUNCH_BOUNDS(kBlockThreads, 2) split_search(const TOKENDRAW_GRID_CONSTANT Arguments a) {
   using Row = gpu::Row<kDtype, kEdited, kWave>;
   const int64_t row = platform::block_y();
   // Most rows do not need this: they are told by the state alone.
   const auto* state = reinterpret_cast<const RowState*>(a.row_state + row * plan::kGpuRowStateBytes);
-  if (state->valid == 0 || !searches_top_p(state->inputs)) return;
+  if (state->valid == 0 || !searches_top_p<Row>(state->inputs)) return;
   if (!begin_from_state<Row>(a, row)) return;
   const float max = load_maxima<Row>(a, row);
   if (max == -draw::infinity() || max == draw::infinity()) return;
@@ -234,7 +222,7 @@ TOKENDRAW_KERNEL void TOKENDRAW_LAUNCH_BOUNDS(kThreads, 2) split_search(const TO
 
 // One block a row: grid (rows)
 template <request::Dtype kDtype, bool kEdited, int kWave>
-TOKENDRAW_KERNEL void TOKENDRAW_LAUNCH_BOUNDS(kThreads, 2) split_finish(const TOKENDRAW_GRID_CONSTANT Arguments a) {
+TOKENDRAW_KERNEL void TOKENDRAW_LAUNCH_BOUNDS(kBlockThreads, 2) split_finish(const TOKENDRAW_GRID_CONSTANT Arguments a) {
   using Row = gpu::Row<kDtype, kEdited, kWave>;
   const int64_t row = platform::block_x();
   auto& s = Row::shared();
@@ -249,7 +237,7 @@ TOKENDRAW_KERNEL void TOKENDRAW_LAUNCH_BOUNDS(kThreads, 2) split_finish(const TO
     return write_result(a, row, request::row_without_token(status | draw::kNoCandidate));
   }
   keep_rule<Row>(max);
-  const bool searched = searches_top_p(s.inputs) && max != draw::infinity();
+  const bool searched = searches_top_p<Row>(s.inputs) && max != draw::infinity();
   if (needs_total(s.settings, s.inputs)) {
     load_masses<Row>(a, row);
     if (!searched) {

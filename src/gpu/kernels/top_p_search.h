@@ -10,8 +10,9 @@
 namespace tokendraw::gpu {
 
 // Whether a row takes this way.
+template <typename Row>
 TOKENDRAW_DEVICE bool searches_top_p(const request::RowInputs& in) {
-  return !in.params.greedy && in.params.top_p_on && !top_k_on(in) && !min_p_on(in) && in.vocab > kListCapacity;
+  return !in.params.greedy && in.params.top_p_on && !top_k_on(in) && !min_p_on(in) && in.vocab > Row::kListCapacity;
 }
 
 // The logits of the bucket of the cut, and what is left of the goal in it.
@@ -53,19 +54,22 @@ TOKENDRAW_DEVICE void sum_above_and_list(const BucketRange& range, int32_t first
 template <typename Row>
 TOKENDRAW_DEVICE_CALL Drawn draw_from_range(uint32_t n, uint64_t goal) {
   auto& s = Row::shared();
-  block_sort_descending<Row, kThreads, Row::kWave>(n);
+  block_sort_descending<Row, Row::kThreads, Row::kWave>(n);
   const Prefix prefix = prefix_of_list<Row>(n, n, 0, goal);
   const uint64_t cut = s.keys[prefix.size - 1];
   const int32_t group_length = s.settings.group_lines * Row::Reader::kLine;
-  for (uint32_t i = platform::thread_index(); i < prefix.size; i += kThreads) {
+  for (uint32_t i = platform::thread_index(); i < prefix.size; i += Row::kThreads) {
     const uint64_t key = s.keys[i];
     const int32_t place = s.reader.place_of(static_cast<int32_t>(draw::rank_key_id(key)));
+    if constexpr (Row::Team::kIsCluster) {
+      if (!s.reader.has_place(place)) continue;  // another block's
+    }
     platform::atomic_add(&s.group_mass[place / group_length], s.rule.weight(draw::rank_key_logit(key)));
   }
   platform::block_barrier();
   int64_t kept = 0;
   if (s.settings.wants_kept) kept = static_cast<int64_t>(count_from<Row>(cut, smallest_weighing<Row>(1)));
-  Drawn drawn = draw_by_group<Row>(cut, Row::BlockOf::sum(Row::mass_of_own_group()));
+  Drawn drawn = draw_by_group<Row>(cut);
   drawn.kept = kept;
   return drawn;
 }
@@ -82,23 +86,25 @@ TOKENDRAW_DEVICE_CALL bool search_top_p(Drawn* drawn) {
   sum_above_and_list<Row>(range, 0, Row::groups(), s.group_mass, [&](bool hit, int32_t id, float x) {
     if (!hit) return;
     const uint32_t place = platform::atomic_add(&s.listed, 1u);
-    if (place < kListCapacity) s.keys[place] = draw::rank_key(draw::add_rn(x, 0.0f), static_cast<uint32_t>(id));
+    if (place < Row::kListCapacity) s.keys[place] = draw::rank_key(draw::add_rn(x, 0.0f), static_cast<uint32_t>(id));
   });
   platform::block_barrier();
-  if (s.listed > kListCapacity) return false;
-  *drawn = draw_from_range<Row>(s.listed, range.goal);
+  const uint32_t n = share_list<Row>();
+  if (n > Row::kListCapacity) return false;
+  *drawn = draw_from_range<Row>(n, range.goal);
   return true;
 }
 
 // ---- The same by the blocks that share a row
 
+template <typename Row>
 inline constexpr uint32_t kSharedListCapacity =
-    kListCapacity < plan::kGpuListCapacity ? kListCapacity : plan::kGpuListCapacity;
+    Row::kListCapacity < plan::kGpuListCapacity ? Row::kListCapacity : plan::kGpuListCapacity;
 
 // Empties the row's histogram and list, a share of it by each block.
 TOKENDRAW_DEVICE void clear_shared_search(const Arguments& a, int64_t row) {
-  const auto step = static_cast<uint32_t>(a.splits) * kThreads;
-  for (uint32_t i = platform::block_x() * kThreads + platform::thread_index(); i < kBuckets; i += step) {
+  const auto step = static_cast<uint32_t>(a.splits) * kBlockThreads;
+  for (uint32_t i = platform::block_x() * kBlockThreads + platform::thread_index(); i < kBuckets; i += step) {
     a.histogram[row * kBuckets + i] = 0;
   }
   if (platform::block_x() == 0 && platform::thread_index() == 0) a.search_state[row].listed = 0;
@@ -108,7 +114,7 @@ TOKENDRAW_DEVICE void clear_shared_search(const Arguments& a, int64_t row) {
 template <typename Row>
 TOKENDRAW_DEVICE void add_to_shared_histogram(const Arguments& a, int64_t row) {
   platform::block_barrier();
-  for (uint32_t b = platform::thread_index(); b < kBuckets; b += kThreads) {
+  for (uint32_t b = platform::thread_index(); b < kBuckets; b += Row::kThreads) {
     const uint64_t mass = Row::shared().histogram.at(b);
     if (mass != 0) platform::atomic_add(a.histogram + row * kBuckets + b, mass);
   }
@@ -120,7 +126,7 @@ TOKENDRAW_DEVICE void search_shared_groups(const Arguments& a, int64_t row, int3
   auto& s = Row::shared();
   platform::block_barrier();
   uint64_t own = 0;
-  for (uint32_t b = platform::thread_index(); b < kBuckets; b += kThreads) {
+  for (uint32_t b = platform::thread_index(); b < kBuckets; b += Row::kThreads) {
     const uint64_t mass = a.histogram[row * kBuckets + b];
     s.histogram.low[b] = static_cast<uint32_t>(mass);
     s.histogram.high[b] = static_cast<uint32_t>(mass >> 32);
@@ -152,7 +158,7 @@ TOKENDRAW_DEVICE void search_shared_groups(const Arguments& a, int64_t row, int3
     }
     place = platform::warp_shuffle<kWave>(place, leader);
     place += static_cast<uint32_t>(platform::count_bits(hits & ((uint64_t{1} << lane) - 1)));
-    if (hit && place < kSharedListCapacity) {
+    if (hit && place < kSharedListCapacity<Row>) {
       list[place] = draw::rank_key(draw::add_rn(x, 0.0f), static_cast<uint32_t>(id));
     }
   });
@@ -167,11 +173,11 @@ TOKENDRAW_DEVICE_CALL bool draw_after_shared_search(const Arguments& a, int64_t 
   uint32_t n = state.listed;
   if (a.list == nullptr) {
     n = gather<Row>(state.low, state.high);
-    if (n > kListCapacity) return false;
+    if (n > Row::kListCapacity) return false;
   } else {
-    if (n > kSharedListCapacity) return false;
+    if (n > kSharedListCapacity<Row>) return false;
     platform::block_barrier();
-    for (uint32_t i = platform::thread_index(); i < n; i += kThreads) {
+    for (uint32_t i = platform::thread_index(); i < n; i += Row::kThreads) {
       s.keys[i] = a.list[row * plan::kGpuListCapacity + i];
     }
   }

@@ -23,6 +23,10 @@
 
 namespace tokendraw::gpu::platform {
 
+struct CopyBarrier {
+  uint64_t state;  // an mbarrier
+};
+
 #if defined(__CUDACC__)
 
 // ---- Device
@@ -92,6 +96,8 @@ TOKENDRAW_DEVICE void cluster_barrier() {
   __cluster_barrier_arrive();
   __cluster_barrier_wait();
 }
+TOKENDRAW_DEVICE void cluster_arrive() { __cluster_barrier_arrive(); }
+TOKENDRAW_DEVICE void cluster_wait() { __cluster_barrier_wait(); }
 template <typename T>
 TOKENDRAW_DEVICE T* cluster_map(T* shared, uint32_t rank) {
   return static_cast<T*>(__cluster_map_shared_rank(shared, rank));
@@ -100,6 +106,8 @@ TOKENDRAW_DEVICE T* cluster_map(T* shared, uint32_t rank) {
 TOKENDRAW_DEVICE uint32_t cluster_rank() { return 0; }
 TOKENDRAW_DEVICE uint32_t cluster_blocks() { return 1; }
 TOKENDRAW_DEVICE void cluster_barrier() { __syncthreads(); }
+TOKENDRAW_DEVICE void cluster_arrive() {}
+TOKENDRAW_DEVICE void cluster_wait() { __syncthreads(); }
 template <typename T>
 TOKENDRAW_DEVICE T* cluster_map(T* shared, uint32_t) {
   return shared;
@@ -116,6 +124,72 @@ TOKENDRAW_DEVICE uint32_t warp_add(uint32_t value) {
   return value;
 #endif
 }
+
+template <int kWave>
+TOKENDRAW_DEVICE uint32_t warp_largest(uint32_t value) {
+  static_assert(kWave == 32);
+#if __CUDA_ARCH__ >= 800
+  return __reduce_max_sync(0xffffffffu, value);
+#else
+  for (int mask = 16; mask > 0; mask /= 2) value = max(value, __shfl_xor_sync(0xffffffffu, value, mask));
+  return value;
+#endif
+}
+
+// What only clusters use; other devices launch no such kernel.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+inline constexpr bool kHasClusters = true;
+TOKENDRAW_DEVICE void wait_for_earlier_kernels() { asm volatile("griddepcontrol.wait;" ::: "memory"); }
+TOKENDRAW_DEVICE void let_next_kernel_begin() { asm volatile("griddepcontrol.launch_dependents;" ::: "memory"); }
+TOKENDRAW_DEVICE void begin_copy(CopyBarrier* barrier, void* to, const void* from, uint32_t bytes) {
+  const auto shared_barrier = static_cast<uint32_t>(__cvta_generic_to_shared(barrier));
+  const auto shared_to = static_cast<uint32_t>(__cvta_generic_to_shared(to));
+  asm volatile("mbarrier.init.shared::cta.b64 [%0], 1;" ::"r"(shared_barrier) : "memory");
+  asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+  asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+  asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(shared_barrier), "r"(bytes) : "memory");
+  if (bytes == 0) return;
+  asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(
+                   shared_to),
+               "l"(from), "r"(bytes), "r"(shared_barrier)
+               : "memory");
+}
+TOKENDRAW_DEVICE void finish_copy(CopyBarrier* barrier) {
+  const auto shared_barrier = static_cast<uint32_t>(__cvta_generic_to_shared(barrier));
+  uint32_t done = 0;
+  while (done == 0) {
+    asm volatile(
+        "{\n .reg .pred p;\n mbarrier.try_wait.parity.shared::cta.b64 p, [%1], 0;\n selp.u32 %0, 1, 0, p;\n}"
+        : "=r"(done)
+        : "r"(shared_barrier)
+        : "memory");
+  }
+}
+TOKENDRAW_DEVICE float max_or_nan(float a, float b) {
+  float largest;
+  asm("max.NaN.f32 %0, %1, %2;" : "=f"(largest) : "f"(a), "f"(b));
+  return largest;
+}
+TOKENDRAW_DEVICE uint32_t max_or_nan_bf16_pair(uint32_t a, uint32_t b) {
+  uint32_t largest;
+  asm("max.NaN.bf16x2 %0, %1, %2;" : "=r"(largest) : "r"(a), "r"(b));
+  return largest;
+}
+TOKENDRAW_DEVICE uint32_t max_or_nan_f16_pair(uint32_t a, uint32_t b) {
+  uint32_t largest;
+  asm("max.NaN.f16x2 %0, %1, %2;" : "=r"(largest) : "r"(a), "r"(b));
+  return largest;
+}
+#else
+inline constexpr bool kHasClusters = false;
+TOKENDRAW_DEVICE void wait_for_earlier_kernels() {}
+TOKENDRAW_DEVICE void let_next_kernel_begin() {}
+TOKENDRAW_DEVICE void begin_copy(CopyBarrier*, void*, const void*, uint32_t) {}
+TOKENDRAW_DEVICE void finish_copy(CopyBarrier*) {}
+TOKENDRAW_DEVICE float max_or_nan(float a, float b) { return a > b ? a : b; }
+TOKENDRAW_DEVICE uint32_t max_or_nan_bf16_pair(uint32_t a, uint32_t) { return a; }
+TOKENDRAW_DEVICE uint32_t max_or_nan_f16_pair(uint32_t a, uint32_t) { return a; }
+#endif
 
 TOKENDRAW_DEVICE uint32_t atomic_add(uint32_t* to, uint32_t value) { return atomicAdd(to, value); }
 TOKENDRAW_DEVICE uint64_t atomic_add(uint64_t* to, uint64_t value) {
@@ -188,6 +262,9 @@ inline Error read_device(int device, DeviceProperties* properties) {
   properties->wave_width = known.warpSize;
   properties->shared_bytes_per_block = static_cast<int32_t>(known.sharedMemPerBlock);
   properties->memory_bytes = known.totalGlobalMem;
+  properties->block_shared_bytes = static_cast<int32_t>(known.sharedMemPerBlockOptin);
+  properties->unit_shared_bytes = static_cast<int32_t>(known.sharedMemPerMultiprocessor);
+  properties->cluster_blocks = known.major >= 9 ? (known.major == 9 || known.major == 10 ? 16 : 8) : 1;
   return {};
 }
 
@@ -252,18 +329,27 @@ Error launch_shaped(void (*kernel)(Parameters...), const LaunchShape& shape, Str
     code = cudaFuncSetAttribute(function, cudaFuncAttributeNonPortableClusterSizeAllowed, 1);
   }
   if (code == cudaSuccess) {
-    cudaLaunchAttribute cluster = {};
-    cluster.id = cudaLaunchAttributeClusterDimension;
-    cluster.val.clusterDim.x = shape.cluster_blocks;
-    cluster.val.clusterDim.y = 1;
-    cluster.val.clusterDim.z = 1;
+    cudaLaunchAttribute attributes[2] = {};
+    uint32_t count = 0;
+    if (shape.cluster_blocks > 1) {  // devices without clusters know no such attribute
+      attributes[count].id = cudaLaunchAttributeClusterDimension;
+      attributes[count].val.clusterDim.x = shape.cluster_blocks;
+      attributes[count].val.clusterDim.y = 1;
+      attributes[count].val.clusterDim.z = 1;
+      ++count;
+    }
+    if (shape.begins_early) {
+      attributes[count].id = cudaLaunchAttributeProgrammaticStreamSerialization;
+      attributes[count].val.programmaticStreamSerializationAllowed = 1;
+      ++count;
+    }
     cudaLaunchConfig_t config = {};
     config.gridDim = dim3(shape.grid.x, shape.grid.y);
     config.blockDim = dim3(shape.threads);
     config.dynamicSmemBytes = shape.dynamic_shared_bytes;
     config.stream = stream;
-    config.attrs = &cluster;
-    config.numAttrs = shape.cluster_blocks > 1 ? 1 : 0;  // devices without clusters know no such attribute
+    config.attrs = attributes;
+    config.numAttrs = count;
     void* pointers[] = {static_cast<void*>(&arguments)...};
     code = cudaLaunchKernelExC(&config, function, pointers);
   }

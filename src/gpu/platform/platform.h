@@ -29,8 +29,11 @@
 //                                       of the block in its cluster; 0 and 1 where there are no clusters
 //   void     cluster_barrier()          all threads of the cluster; orders memory among them. Needed before the first
 //                                       look at another block's memory, and before a block ends that others look at
+//   void     cluster_arrive(), cluster_wait()
+//                                       the two halves of such a barrier, with other work between them
 //   T*       cluster_map(T*, rank)      where the block of this rank has what this block has here in shared memory
 //   uint32_t warp_add<kWave>(uint32_t)  all lanes of the warp call and get the sum of their values
+//   uint32_t warp_largest<kWave>(uint32_t)   the same, the largest
 //   T        atomic_add(T*, T)          uint32_t, uint64_t, shared or global memory; returns the old value
 //   T        atomic_max(T*, T), atomic_or(T*, T)   uint32_t, returns the old value
 //   T        atomic_min(T*, T)          uint64_t, global memory, returns the old value
@@ -43,6 +46,18 @@
 //   Words16  load_words(const void*)    16 bytes at a 16-byte boundary of memory that no one writes during the kernel
 //   T        load_value(const T*)       the same for one value of 2, 4 or 8 bytes
 //   float    max_number(float, float)   the larger; the other one if one is NaN
+//   float    max_or_nan(float, float)   the larger; NaN if one is NaN
+//   uint32_t max_or_nan_bf16_pair(uint32_t, uint32_t), max_or_nan_f16_pair
+//                                       the same for both halves of a word
+// Where devices have clusters (kHasClusters; elsewhere these do nothing of use and no kernel that calls them is run):
+//   struct CopyBarrier                  in shared memory, one for each copy of a kernel
+//   void     begin_copy(CopyBarrier*, void* to, const void* from, uint32_t bytes)
+//                                       one thread calls: a copy from global into shared memory goes on beside the
+//                                       program; addresses and bytes are multiples of 16
+//   void     finish_copy(CopyBarrier*)  by any thread, after a barrier with the one that began it: waits for the copy
+//   void     wait_for_earlier_kernels() of a launch that begins early: before the first look at memory and the first
+//                                       write, by all threads
+//   void     let_next_kernel_begin()    such a launch behind this one may begin once all blocks have said so or ended
 //   int      count_bits(uint64_t), first_bit(uint64_t) (>= 1 bit set), leading_zeros(uint32_t) (32 for 0)
 //
 // Host functions, in tokendraw::gpu::platform. An Error converts to bool: true is a failure.
@@ -85,6 +100,7 @@ struct LaunchShape {
   uint32_t threads;             // a block
   uint32_t cluster_blocks = 1;  // divides grid.x
   uint32_t dynamic_shared_bytes = 0;
+  bool begins_early = false;  // beside the kernel before it in the stream, where devices can
 };
 
 enum class CopyKind { kHostToDevice, kDeviceToHost, kDeviceToDevice };
@@ -95,6 +111,9 @@ struct DeviceProperties {
   int32_t multiprocessors;
   int32_t wave_width;
   int32_t shared_bytes_per_block;
+  int32_t block_shared_bytes;  // the same where it is asked for
+  int32_t unit_shared_bytes;   // of a multiprocessor
+  int32_t cluster_blocks;      // the most of a cluster; 1: there are no clusters
   uint64_t memory_bytes;
 };
 

@@ -10,6 +10,7 @@ namespace tokendraw::gpu {
 template <int kThreads, int kWave>
 struct Block {
   static constexpr int kWarps = kThreads / kWave;
+  static constexpr bool kIsCluster = false;
 
   struct Sums {
     uint64_t first;

@@ -32,6 +32,15 @@ TOKENDRAW_DEVICE uint64_t warp_sum(uint64_t value) {
   return value;
 }
 
+// The same where each value is below 2^52.
+template <int kWave>
+TOKENDRAW_DEVICE uint64_t warp_sum_of_52_bits(uint64_t value) {
+  constexpr uint32_t kHalf = 26;  // 64 of them fit into 32 bits
+  const uint32_t low = platform::warp_add<kWave>(static_cast<uint32_t>(value) & ((1u << kHalf) - 1));
+  const uint32_t high = platform::warp_add<kWave>(static_cast<uint32_t>(value >> kHalf));
+  return (static_cast<uint64_t>(high) << kHalf) + low;
+}
+
 // The sum of the lanes up to and including this one.
 template <int kWave>
 TOKENDRAW_DEVICE uint64_t warp_inclusive_sum(uint64_t value) {

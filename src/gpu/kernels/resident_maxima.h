@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+// The one read of a row in a cluster: its logits on their way into shared memory, and the group maxima as they arrive.
+#pragma once
+
+#include "gpu/kernels/resident_row.h"
+
+namespace tokendraw::gpu {
+
+// The largest of a lane's logits, NaN if one is, in the form that takes the fewest instructions.
+template <request::Dtype kStored>
+struct LaneMax {  // 16-bit dtypes: two at a time
+  uint32_t pair = kStored == request::Dtype::kBf16 ? 0xff80ff80u : 0xfc00fc00u;
+  TOKENDRAW_DEVICE static uint32_t larger(uint32_t a, uint32_t b) {
+    return kStored == request::Dtype::kBf16 ? platform::max_or_nan_bf16_pair(a, b) : platform::max_or_nan_f16_pair(a, b);
+  }
+  TOKENDRAW_DEVICE void take(const platform::Words16& words) {
+    pair = larger(pair, larger(larger(words.word[0], words.word[1]), larger(words.word[2], words.word[3])));
+  }
+  TOKENDRAW_DEVICE float value() const {
+    const platform::Words16 words = {{pair, 0, 0, 0}};
+    return platform::max_or_nan(Stored<kStored>::to_float(words, 0), Stored<kStored>::to_float(words, 1));
+  }
+};
+
+template <>
+struct LaneMax<request::Dtype::kF32> {
+  float largest = -draw::infinity();
+  TOKENDRAW_DEVICE void take(const platform::Words16& words) {
+    const float low = platform::max_or_nan(draw::bits_float(words.word[0]), draw::bits_float(words.word[1]));
+    const float high = platform::max_or_nan(draw::bits_float(words.word[2]), draw::bits_float(words.word[3]));
+    largest = platform::max_or_nan(largest, platform::max_or_nan(low, high));
+  }
+  TOKENDRAW_DEVICE float value() const { return largest; }
+};
+
+// A range of a block's groups, of one warp.
+struct GroupRange {
+  int32_t first;
+  int32_t last;
+};
+
+template <typename Row>
+TOKENDRAW_DEVICE GroupRange groups_of_warp(int32_t groups) {
+  const auto warp = static_cast<int32_t>(warp_index<Row::kWave>());
+  return {groups * warp / Row::kWarps, groups * (warp + 1) / Row::kWarps};
+}
+
+// The largest of this lane's logits in some lines but NaN.
+template <typename Row>
+TOKENDRAW_DEVICE_CALL float lane_max_but_nan(int32_t first_line, int32_t last_line) {
+  float largest = -draw::infinity();
+  for (int32_t line = first_line; line < last_line; ++line) {
+    const platform::Words16 words = resident_words()[line * Row::kWave + static_cast<int32_t>(lane_index<Row::kWave>())];
+    for (int i = 0; i < Row::Reader::kWidth; ++i) {
+      largest = platform::max_number(largest, Stored<Row::kStored>::to_float(words, i));
+    }
+  }
+  return largest;
+}
+
+// The maxima of a warp's groups, into shared memory. The result is whether one of this thread's logits is NaN.
+template <typename Row>
+TOKENDRAW_DEVICE bool resident_maxima(GroupRange range, int32_t group_lines, int32_t lines) {
+  constexpr int kAtOnce = 4;
+  const auto lane = static_cast<int32_t>(lane_index<Row::kWave>());
+  bool nan = false;
+  for (int32_t group = range.first; group < range.last; group += kAtOnce) {
+    LaneMax<Row::kStored> max[kAtOnce];
+    for (int32_t i = 0; i < group_lines; ++i) {
+#pragma unroll
+      for (int j = 0; j < kAtOnce; ++j) {
+        // Past the end the last line is looked at again; what is then found of a group past the range goes nowhere.
+        const int32_t line = (group + j) * group_lines + i;
+        max[j].take(resident_words()[(line < lines ? line : lines - 1) * Row::kWave + lane]);
+      }
+    }
+#pragma unroll
+    for (int j = 0; j < kAtOnce; ++j) {
+      float largest = max[j].value();
+      if (group + j < range.last && draw::is_nan(largest)) {
+        nan = true;
+        const int32_t first = (group + j) * group_lines;
+        largest = lane_max_but_nan<Row>(first, first + group_lines < lines ? first + group_lines : lines);
+      }
+      const uint32_t bits = platform::warp_largest<Row::kWave>(draw::ordered_bits(draw::add_rn(largest, 0.0f)));
+      if (group + j < range.last && lane == 0) Row::shared().group_max[group + j] = draw::from_ordered_bits(bits);
+    }
+  }
+  return nan;
+}
+
+// The lines of a block of the cluster, in those of the row's source.
+struct LineRange {
+  int32_t first;
+  int32_t last;
+};
+
+template <typename Row>
+TOKENDRAW_DEVICE LineRange lines_of_block(const typename Row::Source& source) {
+  const auto blocks = static_cast<int32_t>(platform::cluster_blocks());
+  const auto rank = static_cast<int32_t>(platform::cluster_rank());
+  const int32_t lines = source.lines();
+  return {lines * rank / blocks, lines * (rank + 1) / blocks};
+}
+
+// Begins the copy of a warp's lines; those at the row's ends, which are not all inside, it loads.
+template <typename Row>
+TOKENDRAW_DEVICE void begin_lines(const typename Row::Source& source, LineRange block, int32_t first, int32_t last) {
+  const auto lane = static_cast<int32_t>(lane_index<Row::kWave>());
+  int32_t begin = block.first + first;
+  int32_t end = block.first + last;
+  const int32_t copy_begin = begin > source.first_inside() ? begin : source.first_inside();
+  const int32_t copy_end = end < source.end_inside() ? end : source.end_inside();
+  const int32_t copied = copy_end > copy_begin ? copy_end - copy_begin : 0;
+  if (lane == 0) {
+    platform::begin_copy(&Row::shared().copied[warp_index<Row::kWave>()],
+                         resident_words() + (copied > 0 ? copy_begin - block.first : 0) * Row::kWave,
+                         source.address(copied > 0 ? copy_begin : source.first_inside()),
+                         static_cast<uint32_t>(copied) * Row::kWave * 16);
+  }
+  if (copied == end - begin) return;
+  for (int32_t line = begin; line < end; ++line) {
+    if (line >= copy_begin && line < copy_end) continue;
+    resident_words()[(line - block.first) * Row::kWave + lane] = source.fetch(line);
+  }
+}
+
+// Loads a warp's part of an edited row, as floats. The result is whether one of this thread's logits is NaN.
+template <typename Row>
+TOKENDRAW_DEVICE bool load_edited(const typename Row::Source& source, LineRange block) {
+  constexpr int kWidth = Row::Source::kWidth;
+  bool nan = false;
+  const auto lane = static_cast<int32_t>(lane_index<Row::kWave>());
+  for (int32_t line = block.first + static_cast<int32_t>(warp_index<Row::kWave>()); line < block.last;
+       line += Row::kWarps) {
+    float x[kWidth];
+    source.convert(source.fetch(line), line, x, nan);
+    platform::Words16* to = resident_words() + ((line - block.first) * Row::kWave + lane) * (kWidth / 4);
+#pragma unroll
+    for (int i = 0; i < kWidth / 4; ++i) {
+      to[i] = {{draw::float_bits(x[4 * i]), draw::float_bits(x[4 * i + 1]), draw::float_bits(x[4 * i + 2]),
+                draw::float_bits(x[4 * i + 3])}};
+    }
+  }
+  return nan;
+}
+
+}  // namespace tokendraw::gpu

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+// A row that the blocks of a cluster hold in shared memory, each a part: the passes and searches of the other headers
+// work on it as on a row in memory, every block on its part, and meet where they need the whole.
+#pragma once
+
+#include "gpu/kernels/resident_reader.h"
+#include "gpu/kernels/row_shared.h"
+#include "gpu/primitives/cluster.h"
+
+namespace tokendraw::gpu {
+
+// What the blocks of a cluster tell each other beside their logits.
+struct ClusterShared {
+  float maxima[plan::kGpuClusterMaxima];    // of groups of all blocks, by rank
+  uint32_t nan[kMaxClusterBlocks];          // a block saw a NaN
+  uint32_t listed[kMaxClusterBlocks];       // candidates of each block,
+  uint64_t listed_mass[kMaxClusterBlocks];  // what they weigh,
+  uint64_t mass[kMaxClusterBlocks];         // and what all of the block's logits weigh
+  float max;
+  uint32_t first_max;  // place of the largest among `maxima`
+};
+
+template <request::Dtype kDtype, bool kEdited, int kWaveWidth>
+struct ResidentRow {
+  static constexpr int kWave = kWaveWidth;
+  static constexpr int kThreads = plan::kGpuClusterThreads;
+  static constexpr int kWarps = kThreads / kWave;
+  static constexpr int kMaxGroups = plan::kGpuClusterThreads;  // of a block
+  static constexpr int kListCapacity = TOKENDRAW_GPU_LIST_CAPACITY < 1024 ? TOKENDRAW_GPU_LIST_CAPACITY : 1024;
+  static constexpr request::Dtype kStored = kEdited ? request::Dtype::kF32 : kDtype;
+  using Source = RowReader<kDtype, kEdited, kWave>;
+  using Reader = ResidentReader<kStored, kWave>;
+  using BlockOf = Block<kThreads, kWave>;
+  using Team = Cluster<kThreads, kWave>;
+  static constexpr int kBatch = 16 / Reader::kWidth;
+
+  struct Shared {
+    request::RowInputs inputs;
+    Source source;
+    Reader reader;
+    Settings settings;
+    WeightRule rule;
+    uint64_t total;
+    uint64_t group_mass[kMaxGroups];
+    float group_max[kMaxGroups];
+    uint16_t hit[kMaxGroups];
+    union {
+      uint64_t keys[kListCapacity];
+      Histogram histogram;
+    };
+    ClusterShared cluster;
+    platform::CopyBarrier copied[kWarps];
+    float threshold;
+    uint32_t hits;
+    uint32_t listed;
+    uint32_t valid;
+  };
+
+  TOKENDRAW_DEVICE static Shared& shared() {
+    TOKENDRAW_SHARED(Shared, resident_row_shared);
+    return resident_row_shared;
+  }
+
+  TOKENDRAW_DEVICE static int32_t groups() {
+    const int32_t group_lines = shared().settings.group_lines;
+    return (shared().reader.lines() + group_lines - 1) >> shift_of(group_lines);
+  }
+  TOKENDRAW_DEVICE static int32_t shift_of(int32_t group_lines) {
+    return 31 - platform::leading_zeros(static_cast<uint32_t>(group_lines));
+  }
+  TOKENDRAW_DEVICE static uint64_t mass_of_own_group() {
+    const auto thread = static_cast<int32_t>(platform::thread_index());
+    return thread < groups() ? shared().group_mass[thread] : 0;
+  }
+};
+
+}  // namespace tokendraw::gpu
