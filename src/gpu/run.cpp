@@ -39,7 +39,9 @@ Arguments make_arguments(const plan::Plan& plan, const plan::GpuWorkspaceLayout&
   a.request = request;
   a.group_lines = plan.gpu.group_lines;
   a.splits = plan.gpu.splits;
-  a.maxima_shift = plan.gpu.maxima_shift;
+  for (int32_t blocks = plan.gpu.cluster; blocks > 1; blocks /= 2) ++a.cluster_shift;
+  a.block_lines = plan.gpu.block_lines;
+  a.warp_groups = plan.gpu.warp_groups;
   a.try_candidates = plan.algorithm == plan::Algorithm::kCandidates;
   a.wants_logprob = plan.shape.wants_logprob;
   a.group_max = at<float>(workspace, layout.group_max);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "plan/gpu_plan.h"
+#include <cstdlib>
 
 #include "plan/plan.h"
 
@@ -22,6 +23,11 @@ int64_t list_slots(const Shape& shape) { return 2 * (shape.bias_entries + shape.
 // The blocks of a cluster that holds a row, 0 if none can. Sets *lines_each to the lines that a block has at most.
 int32_t choose_cluster(const Shape& shape, const DeviceFacts& facts, int32_t source_lines, int32_t* lines_each) {
   if (facts.cluster_blocks < 2) return 0;
+  if (const char* t = getenv("TD_C")) {  // TUNE
+    const int32_t blocks = atoi(t);
+    *lines_each = divide_up(source_lines, blocks) * (shape.edited && shape.dtype != request::Dtype::kF32 ? 2 : 1);
+    if (int64_t{*lines_each} * kVectorBytes * facts.wave_width <= facts.block_shared_bytes - kGpuClusterStaticBytes) return blocks;
+  }
   // An edited row is held as floats.
   const int32_t lines_of_source = shape.edited && shape.dtype != request::Dtype::kF32 ? 2 : 1;
   const int32_t line_bytes = kVectorBytes * facts.wave_width;
@@ -56,11 +62,15 @@ GpuPlan make_gpu_plan(const Shape& shape, const DeviceFacts& facts) {
   int32_t lines_each = 0;
   gpu.cluster = choose_cluster(shape, facts, lines, &lines_each);
   if (gpu.cluster > 0) {
+    const int32_t most = kGpuClusterMaxima / gpu.cluster;
+    const int32_t warps = kGpuClusterThreads / facts.wave_width;
     gpu.group_lines = 1;
-    while (divide_up(lines_each, gpu.group_lines) > kGpuClusterThreads) gpu.group_lines *= 2;
-    const int32_t groups = divide_up(lines_each, gpu.group_lines);
-    while (divide_up(groups, 1 << gpu.maxima_shift) > kGpuClusterMaxima / gpu.cluster) ++gpu.maxima_shift;
-    gpu.groups = divide_up(lines, gpu.group_lines);
+    while (divide_up(lines_each, gpu.group_lines) > (most < kGpuClusterThreads ? most : kGpuClusterThreads)) {
+      gpu.group_lines *= 2;
+    }
+    gpu.block_lines = divide_up(lines, gpu.cluster);
+    gpu.warp_groups = divide_up(divide_up(lines_each, gpu.group_lines), warps);
+    gpu.groups = divide_up(lines_each, gpu.group_lines) * gpu.cluster;
     gpu.cluster_shared_bytes = lines_each * kVectorBytes * facts.wave_width;
     gpu.splits = 1;
     gpu.launches = 1 + (shape.has_lists ? 2 : 0);

@@ -27,7 +27,7 @@ inline constexpr int32_t kGpuRowStateBytes = 256;  // of a row's inputs, kept fr
 // Of the kernel whose clusters of blocks hold rows in shared memory.
 inline constexpr int32_t kGpuClusterThreads = 256;          // of a block, each of which has a group at most
 inline constexpr int32_t kGpuClusterMaxima = 512;           // that the blocks of a cluster tell each other
-inline constexpr int32_t kGpuClusterStaticBytes = 17 * 1024;  // of shared memory, beside the logits, at most
+inline constexpr int32_t kGpuClusterStaticBytes = 12 * 1024;  // of shared memory, beside the logits, at most
 
 struct GpuPlan {
   int32_t wave_width;   // lanes in a warp
@@ -37,7 +37,8 @@ struct GpuPlan {
   int32_t splits;       // blocks that share a row through memory; 1: one block does all of it
   int32_t cluster;      // blocks of the cluster that holds a row in shared memory; 0: rows are not held
   int32_t cluster_shared_bytes;  // of a block, for logits
-  int32_t maxima_shift;  // log2 of the groups that count as one where blocks of a cluster tell each other maxima
+  int32_t block_lines;           // of a row's, for each of them but the last
+  int32_t warp_groups;           // of a block's, for each warp but the last ones
   int32_t launches;     // kernels and fills that one call enqueues
 
   friend bool operator==(const GpuPlan&, const GpuPlan&) = default;

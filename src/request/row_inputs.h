@@ -91,7 +91,7 @@ TOKENDRAW_HD bool read_lists(const Request& request, int64_t row, RowInputs* inp
   return draw::penalties_valid(inputs->penalties);
 }
 
-TOKENDRAW_HD bool read_random(const Request& request, int64_t row, RowInputs* inputs) {
+TOKENDRAW_HD bool read_row_random(const Request& request, int64_t row, RowInputs* inputs) {
   inputs->seed = request.seed.at(row);
   inputs->stream = request.stream_source == StreamSource::kRow ? static_cast<uint32_t>(row) : request.stream.at(row);
   inputs->offset = request.offset.at(row);
@@ -110,8 +110,8 @@ TOKENDRAW_HD bool read_random(const Request& request, int64_t row, RowInputs* in
   return true;
 }
 
-// Reads row `row` of the request's arrays. False: a parameter is bad (status BAD_PARAMETER), *inputs is unspecified.
-TOKENDRAW_HD bool read_row_inputs(const Request& request, int64_t row, RowInputs* inputs) {
+// All but the random number.
+TOKENDRAW_HD bool read_row_params(const Request& request, int64_t row, RowInputs* inputs) {
   inputs->logits = logits_of_row(request, row);
   if (inputs->logits == nullptr) return false;
   const draw::RawRowParams raw = {request.temperature.at(row), request.top_k.at(row), request.top_p.at(row),
@@ -123,7 +123,12 @@ TOKENDRAW_HD bool read_row_inputs(const Request& request, int64_t row, RowInputs
   inputs->params = draw::make_row_params(raw, request.top_p_base, request.vocab);
   inputs->mask = request.mask != nullptr ? request.mask + row * request.mask_row_stride : nullptr;
   inputs->bias = request.bias != nullptr ? request.bias + row * request.bias_row_stride : nullptr;
-  return read_lists(request, row, inputs) && read_random(request, row, inputs);
+  return read_lists(request, row, inputs);
+}
+
+// Reads row `row` of the request's arrays. False: a parameter is bad (status BAD_PARAMETER), *inputs is unspecified.
+TOKENDRAW_HD bool read_row_inputs(const Request& request, int64_t row, RowInputs* inputs) {
+  return read_row_params(request, row, inputs) && read_row_random(request, row, inputs);
 }
 
 // Writes a result to the request's outputs.

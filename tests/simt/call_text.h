@@ -24,6 +24,8 @@ constexpr const char* name_of(Meeting meeting) {
       return "block_barrier";
     case Meeting::kBlockAny:
       return "block_any";
+    case Meeting::kBlockCount:
+      return "block_count";
     case Meeting::kClusterBarrier:
       return "cluster_barrier";
     case Meeting::kWarpBarrier:

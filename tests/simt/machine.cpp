@@ -54,7 +54,7 @@ void Scheduler::start_block(Block* block, uint32_t x, uint32_t y) {
   block->y = y;
   block->warps_waiting = 0;
   block->ended = 0;
-  block->any = false;
+  block->count = 0;
   block->phase = 0;
   block->running = true;
   block->shared.start(layout_, draw());
@@ -200,7 +200,7 @@ const uint64_t* meet_warp(Meeting meeting, int wave, uint64_t value, Site site) 
   return scheduler.meet_warp(meeting, value, site);
 }
 
-bool meet_block(Meeting meeting, bool value, Site site) {
+uint32_t meet_block(Meeting meeting, bool value, Site site) {
   if (machine.lane == nullptr) throw std::logic_error("a device function was called outside a kernel");
   return scheduler.meet_block(meeting, value, site);
 }

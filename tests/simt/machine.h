@@ -32,6 +32,7 @@ enum class Meeting : uint8_t {
   kNone,
   kBlockBarrier,
   kBlockAny,
+  kBlockCount,
   kClusterBarrier,
   kWarpBarrier,
   kShuffle,
@@ -93,7 +94,7 @@ bool run_grid(const GridShape& shape, uint32_t wave, const std::function<void()>
 
 [[noreturn]] void fail(std::string&& what, Site site);
 const uint64_t* meet_warp(Meeting meeting, int wave, uint64_t value, Site site);  // the values of all lanes
-bool meet_block(Meeting meeting, bool value, Site site);                          // whether any value was true
+uint32_t meet_block(Meeting meeting, bool value, Site site);                      // how many values were true
 void preempt(Site site);
 void check_address_slowly(uintptr_t address, size_t bytes, Site site);
 void* static_shared(const void* key, size_t bytes, const char* name);

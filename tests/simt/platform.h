@@ -44,7 +44,10 @@ inline void block_barrier(simt::Site site = simt::here()) {
   (void)simt::meet_block(simt::Meeting::kBlockBarrier, false, site);
 }
 inline bool block_any(bool value, simt::Site site = simt::here()) {
-  return simt::meet_block(simt::Meeting::kBlockAny, value, site);
+  return simt::meet_block(simt::Meeting::kBlockAny, value, site) != 0;
+}
+inline uint32_t block_count(bool value, simt::Site site = simt::here()) {
+  return simt::meet_block(simt::Meeting::kBlockCount, value, site);
 }
 
 inline uint32_t cluster_rank() { return simt::cluster_rank(); }

@@ -74,8 +74,8 @@ const uint64_t* Scheduler::meet_warp(Meeting meeting, uint64_t value, Site site)
 
 // All waiting lanes of the block go on.
 void Scheduler::release_block(Block* block) {
-  block->answers[block->phase] = block->any;
-  block->any = false;
+  block->answers[block->phase] = block->count;
+  block->count = 0;
   block->phase ^= 1;
   block->warps_waiting = 0;
   idle_steps_ = 0;
@@ -97,7 +97,7 @@ bool Scheduler::join_cluster(const Block* block, Site site) {
   return true;
 }
 
-bool Scheduler::meet_block(Meeting meeting, bool value, Site site) {
+uint32_t Scheduler::meet_block(Meeting meeting, bool value, Site site) {
   Lane* self = machine.lane;
   Warp* warp = self->warp;
   Block* block = self->block;
@@ -110,8 +110,8 @@ bool Scheduler::meet_block(Meeting meeting, bool value, Site site) {
                      clusters_[cluster_of(block)].ended));
   }
   join_meeting(warp, meeting, site);
-  const bool* answer = &block->answers[block->phase];
-  block->any = block->any || value;
+  const uint32_t* answer = &block->answers[block->phase];
+  block->count += value ? 1 : 0;
   if (warp->waiting < machine.wave) {
     wait_in_warp(warp, self->index);
     return *answer;

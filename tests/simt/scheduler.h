@@ -37,8 +37,8 @@ struct Block {
   Meeting meeting = Meeting::kNone;
   Site site = {};
   uint32_t phase = 0;
-  bool any = false;
-  bool answers[2] = {};
+  uint32_t count = 0;  // of values that were true
+  uint32_t answers[2] = {};
   SharedMemory shared;
   std::vector<Lane> lanes;
   std::vector<Warp> warps;
@@ -63,7 +63,7 @@ class Scheduler {
   void run_lane();
   [[noreturn]] void fail(std::string&& what);
   const uint64_t* meet_warp(Meeting meeting, uint64_t value, Site site);
-  bool meet_block(Meeting meeting, bool value, Site site);
+  uint32_t meet_block(Meeting meeting, bool value, Site site);
   void* map_shared(const void* shared, uint32_t rank, Site site);
   void preempt(Site site);
   void check_address(uintptr_t address, size_t bytes, Site site);

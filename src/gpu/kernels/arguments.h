@@ -33,7 +33,10 @@ struct Arguments {
   request::Request request;
   int32_t group_lines;  // lines of a group, a power of two
   int32_t splits;
-  int32_t maxima_shift;  // log2 of the groups whose maximum the blocks of a cluster tell each other as one
+  // Of rows that clusters hold
+  int32_t cluster_shift;  // log2 of the blocks of a cluster
+  int32_t block_lines;    // of the row, for each block but the last
+  int32_t warp_groups;    // of a block, for each warp but the last ones
   bool try_candidates;
   bool wants_logprob;
   // Of rows that are split

@@ -6,50 +6,70 @@
 
 namespace tokendraw::gpu {
 
-// A value that at least k of the group maxima reach, and not many more, k <= groups(). So it is a sure lower bound of
-// the k-th largest logit. Begins and ends with a barrier.
-template <typename Row>
-TOKENDRAW_DEVICE_CALL float threshold_of_maxima(int32_t k) {
+// Numbers of distances below the largest value: sixteen for each power of two from 2^-8 to 2^8.
+inline constexpr uint32_t kNearBuckets = 256;
+inline constexpr uint32_t kNearShift = 19;  // of a float's bits: leaves four of the mantissa
+inline constexpr uint32_t kNearBase = (127 - 8) << 4;
+
+TOKENDRAW_DEVICE uint32_t near_bucket(float distance) {
+  const uint32_t number = draw::float_bits(distance) >> kNearShift;
+  const uint32_t above = number > kNearBase ? number - kNearBase : 0;
+  return above < kNearBuckets - 1 ? above : kNearBuckets - 1;  // NaN too: it is inf - inf
+}
+
+// A value that at least `wanted` of the values value_at(0..n) reach, and not many more; the smallest finite one if there
+// are fewer or the wanted ones lie far from `max`, the largest. Begins with a barrier. Uses the histogram.
+template <typename Row, typename ValueAt>
+TOKENDRAW_DEVICE float threshold_of(float max, uint32_t n, uint32_t wanted, const ValueAt& value_at) {
   constexpr int kWave = Row::kWave;
-  auto& s = Row::shared();
+  constexpr uint32_t kEach = kNearBuckets / kWave;
+  static_assert(kNearBuckets <= Row::kBuckets && kNearBuckets <= Row::kThreads);
+  uint32_t* near = Row::shared().histogram.low;
+  const uint32_t thread = platform::thread_index();
   platform::block_barrier();
-  if (warp_index<kWave>() == 0) {
-    constexpr int kEach = Row::kMaxGroups / kWave;
-    const int32_t groups = Row::groups();
-    uint32_t bits[kEach];
-    uint32_t least = ~uint32_t{0};
-    uint32_t most = 0;
-#pragma unroll
-    for (int i = 0; i < kEach; ++i) {
-      const int32_t group = i * kWave + static_cast<int32_t>(lane_index<kWave>());
-      bits[i] = group < groups ? draw::ordered_bits(s.group_max[group]) : 0;
-      if (bits[i] != 0 && bits[i] < least) least = bits[i];
-      if (bits[i] > most) most = bits[i];
-    }
-#pragma unroll
-    for (uint32_t mask = kWave / 2; mask > 0; mask /= 2) {
-      const uint32_t other_least = platform::warp_shuffle_xor<kWave>(least, mask);
-      const uint32_t other_most = platform::warp_shuffle_xor<kWave>(most, mask);
-      if (other_least < least) least = other_least;
-      if (other_most > most) most = other_most;
-    }
-    // At least k reach `low`, fewer reach `high`.
-    uint32_t low = least;
-    uint32_t high = most + 1;
-    const auto wanted = static_cast<uint32_t>(k);
-    while (high - low > 1) {
-      const uint32_t middle = low + (high - low) / 2;
-      uint32_t own = 0;
-#pragma unroll
-      for (int i = 0; i < kEach; ++i) own += bits[i] >= middle ? 1 : 0;
-      const uint32_t count = platform::warp_add<kWave>(own);
-      (count >= wanted ? low : high) = middle;
-      if (count >= wanted && count <= wanted + wanted / 8) break;
-    }
-    if (lane_index<kWave>() == 0) s.threshold = draw::from_ordered_bits(low);
+  if (thread < kNearBuckets) near[thread] = 0;
+  platform::block_barrier();
+  for (uint32_t i = thread; i < n; i += Row::kThreads) {
+    const float value = value_at(i);
+    if (value != -draw::infinity()) platform::atomic_add(&near[near_bucket(draw::sub_rn(max, value))], 1u);
   }
   platform::block_barrier();
-  return s.threshold;
+  const uint32_t lane = lane_index<kWave>();
+  uint32_t counts[kEach];
+  uint32_t own = 0;
+#pragma unroll
+  for (uint32_t i = 0; i < kEach; ++i) {
+    counts[i] = near[lane * kEach + i];
+    own += counts[i];
+  }
+  uint32_t reached = own;  // by the lanes up to this one
+#pragma unroll
+  for (uint32_t by = 1; by < kWave; by *= 2) {
+    const uint32_t before = platform::warp_shuffle_up<kWave>(reached, by);
+    if (lane >= by) reached += before;
+  }
+  const float lowest = draw::from_ordered_bits(draw::ordered_bits(-draw::infinity()) + 1);
+  const uint64_t enough = platform::warp_ballot<kWave>(reached >= wanted);
+  if (enough == 0) return lowest;
+  uint32_t bucket = lane * kEach;
+  uint32_t sum = reached - own;
+#pragma unroll
+  for (uint32_t i = 0; i < kEach; ++i) {
+    sum += counts[i];
+    bucket += sum < wanted ? 1 : 0;
+  }
+  bucket = platform::warp_shuffle<kWave>(bucket, static_cast<uint32_t>(platform::first_bit(enough)));
+  if (bucket == kNearBuckets - 1) return lowest;
+  // The distances in the buckets up to this one are below its upper end. A value above the exact difference is not below
+  // the rounded one.
+  return draw::sub_rn(max, draw::bits_float((bucket + 1 + kNearBase) << kNearShift));
+}
+
+// Of a row's group maxima.
+template <typename Row>
+TOKENDRAW_DEVICE_CALL float threshold_of_maxima(int32_t k) {
+  return threshold_of<Row>(Row::shared().rule.max, static_cast<uint32_t>(Row::groups()), static_cast<uint32_t>(k),
+                           [](uint32_t group) { return Row::shared().group_max[group]; });
 }
 
 // Whether more is listed than there is room for, as the whole warp sees it.

@@ -70,8 +70,8 @@ struct Bucket {
 
 template <typename Row>
 TOKENDRAW_DEVICE_CALL Bucket find_bucket(uint64_t goal) {
-  constexpr uint32_t kEach = kBuckets / Row::kThreads;
-  static_assert(kEach * Row::kThreads == kBuckets, "as many buckets for each thread");
+  constexpr uint32_t kEach = Row::kBuckets / Row::kThreads;
+  static_assert(kEach * Row::kThreads == Row::kBuckets, "as many buckets for each thread");
   const auto& histogram = Row::shared().histogram;
   const uint32_t first = kEach * platform::thread_index();
   uint64_t own = 0;
@@ -90,16 +90,16 @@ TOKENDRAW_DEVICE_CALL Bucket find_bucket(uint64_t goal) {
 }
 
 // Of the bits [*low, *high] those that fall into a bucket: both bounds by the map itself, so that they are exact.
-template <int kWave>
-TOKENDRAW_DEVICE_CALL void narrow_to_bucket(BucketMap map, uint32_t bucket, uint32_t* low, uint32_t* high) {
+template <typename Row>
+TOKENDRAW_DEVICE_CALL void narrow_to_bucket(BucketMap<Row::kBuckets> map, uint32_t bucket, uint32_t* low, uint32_t* high) {
   const auto bucket_of = [&](uint32_t bits) { return map.bucket(draw::from_ordered_bits(bits), bits); };
   const uint32_t old_low = *low;
   const uint32_t old_high = *high;
   if (bucket_of(old_low) > bucket) {
-    *low = warp_smallest<kWave>(old_low, old_high, [&](uint32_t bits) { return bucket_of(bits) <= bucket; });
+    *low = warp_smallest<Row::kWave>(old_low, old_high, [&](uint32_t bits) { return bucket_of(bits) <= bucket; });
   }
   if (bucket_of(old_high) < bucket) {
-    *high = warp_smallest<kWave>(old_low, old_high, [&](uint32_t bits) { return bucket_of(bits) < bucket; }) - 1;
+    *high = warp_smallest<Row::kWave>(old_low, old_high, [&](uint32_t bits) { return bucket_of(bits) < bucket; }) - 1;
   }
   // No effective logit is -0, which compares equal to the 0 above it.
   if (*high == draw::ordered_bits(-0.0f) && *high > *low) --*high;
@@ -128,14 +128,14 @@ TOKENDRAW_DEVICE_CALL uint64_t find_cut(Measure measure, uint64_t goal) {
         return s.keys[prefix.size - 1];
       }
     }
-    BucketMap map = {by_exponent, rule, high, 0};
-    while (((high - low) >> map.shift) >= kBuckets) ++map.shift;
+    BucketMap<Row::kBuckets> map = {by_exponent, rule, high, 0};
+    while (((high - low) >> map.shift) >= Row::kBuckets) ++map.shift;
     fill_histogram<Row>(low_x, high_x, map, !counts);
 
     const Bucket bucket = find_bucket<Row>(goal);
     if (!bucket.exists) return 0;
     goal = bucket.goal;
-    narrow_to_bucket<Row::kWave>(map, bucket.number, &low, &high);
+    narrow_to_bucket<Row>(map, bucket.number, &low, &high);
     listable = true;
     by_exponent = false;
   }

@@ -9,6 +9,9 @@ namespace tokendraw::gpu {
 
 // So few candidates are compared all with all; more are sorted.
 inline constexpr uint32_t kPairwise = 128;
+// log2 of the threads that look at the others of one key
+template <typename Row>
+inline constexpr uint32_t kPairsShift = Row::kThreads == 4 * kPairwise ? 2 : 1;
 
 // ---- What a row's parameters ask for
 
@@ -106,60 +109,79 @@ TOKENDRAW_DEVICE_CALL Drawn draw_from_list(uint32_t n, uint64_t mass) {
   return {static_cast<int32_t>(~static_cast<uint32_t>(found >> 32)), logit(found), 0, mass};
 }
 
-// From the n candidates in the list, n <= kPairwise: a few threads for each key look at all the others; nothing is
-// sorted.
+// From the n candidates in the list, n <= kPairwise: a few threads for each key look at all the others, which gives its
+// rank and the mass before it; what is kept of the keys by rank is looked at once more for the order of ids.
 template <typename Row>
 TOKENDRAW_DEVICE_CALL Drawn draw_from_pairs(uint32_t n) {
-  constexpr uint32_t kParts = Row::kThreads / kPairwise;  // threads of one key; neighbours in a warp
   constexpr int kWave = Row::kWave;
+  constexpr uint32_t kAtOnce = 4;
+  static_assert(2 * kPairwise <= kListRoom<Row::kListCapacity> && 2 * kPairwise <= Row::kMaxGroups);
   auto& s = Row::shared();
   const draw::RowParams& params = s.inputs.params;
-  uint64_t* weights = s.group_mass;
+  uint64_t* ranked = s.keys + kPairwise;          // the keys by rank
+  uint64_t* weights = s.group_mass;               // of the list's keys,
+  uint64_t* ranked_to = s.group_mass + kPairwise;  // and by rank the mass up to a key, itself included
   const uint32_t thread = platform::thread_index();
+  const uint32_t parts_shift = n <= kPairwise / 2 ? kPairsShift<Row> + 1 : kPairsShift<Row>;
+  const uint32_t parts = 1u << parts_shift;  // threads of one key; neighbours in a warp
   platform::block_barrier();
-  if (thread < n) weights[thread] = s.rule.weight(draw::rank_key_logit(s.keys[thread]));
+  if (thread < kPairwise) {
+    weights[thread] = thread < n ? s.rule.weight(draw::rank_key_logit(s.keys[thread])) : 0;
+    if (thread >= n) s.keys[thread] = 0;
+  }
   platform::block_barrier();
 
-  const uint32_t own = thread / kParts;
-  const bool first = thread % kParts == 0 && own < n;
-  const uint64_t key = own < n ? s.keys[own] : ~uint64_t{0};
-  const uint64_t weight = own < n ? weights[own] : 0;
+  const uint32_t own = thread >> parts_shift;
+  const uint32_t part = thread & (parts - 1);
+  const uint64_t key = s.keys[own];
+  const uint64_t weight = weights[own];
   uint32_t rank = 0;
   uint64_t before = 0;
-  for (uint32_t j = thread % kParts; j < n; j += kParts) {
-    const bool earlier = s.keys[j] > key;
-    rank += earlier ? 1 : 0;
-    before += earlier ? weights[j] : 0;
-  }
+  for (uint32_t begin = part; begin < n; begin += kAtOnce * parts) {
 #pragma unroll
-  for (uint32_t mask = 1; mask < kParts; mask *= 2) {
+    for (uint32_t i = 0; i < kAtOnce; ++i) {
+      const uint32_t j = (begin + i * parts) & (kPairwise - 1);
+      const bool earlier = s.keys[j] > key && begin + i * parts < n;
+      rank += earlier ? 1 : 0;
+      before += earlier ? weights[j] : 0;
+    }
+  }
+  for (uint32_t mask = 1; mask < parts; mask *= 2) {
     rank += platform::warp_shuffle_xor<kWave>(rank, mask);
     before += platform::warp_shuffle_xor<kWave>(before, mask);
   }
-  const bool in_k = first && rank < static_cast<uint32_t>(params.top_k);
+  const bool first = part == 0 && own < n;
+  if (first) {
+    ranked[rank] = key;
+    ranked_to[rank] = before + weight;
+  }
+  const bool in_k = own < n && rank < static_cast<uint32_t>(params.top_k);
   uint64_t need = ~uint64_t{0};
   if (params.top_p_on) {
-    const uint64_t base =
-        base_is_row(s.inputs) ? s.total : Row::BlockOf::sum(in_k && weight >= base_min_weight(s.inputs) ? weight : 0);
+    uint64_t base = s.total;
+    if (!base_is_row(s.inputs)) {
+      const uint32_t size = platform::block_count(first && in_k && weight >= base_min_weight(s.inputs));
+      base = ranked_to[size - 1];
+    }
     need = draw::top_p_need(base, params.top_p);
   }
   const bool kept = in_k && weight >= params.min_weight && before < need;
-  const auto sums = Row::BlockOf::sum_both(kept && weight > 0 ? 1 : 0, kept ? weight : 0);
+  const uint32_t size = platform::block_count(first && kept);  // at least the heaviest is
+  const uint64_t mass = ranked_to[size - 1];
+  int64_t weighing = 0;
+  if (s.settings.wants_kept) weighing = platform::block_count(first && kept && weight > 0);
 
   // The draw: the order of ids is that of the keys' low halves, backwards.
-  if (first) weights[own] = kept ? weight : 0;
-  platform::block_barrier();
-  const uint64_t target = draw::draw_target(s.inputs.random, sums.second);
+  const uint64_t target = draw::draw_target(s.inputs.random, mass);
   uint64_t running = 0;
-  for (uint32_t j = thread % kParts; j < n; j += kParts) {
-    running += static_cast<uint32_t>(s.keys[j]) > static_cast<uint32_t>(key) ? weights[j] : 0;
+  for (uint32_t j = part; j < size; j += parts) {
+    const uint64_t own_weight = ranked_to[j] - (j > 0 ? ranked_to[j - 1] : 0);
+    running += static_cast<uint32_t>(ranked[j]) > static_cast<uint32_t>(key) ? own_weight : 0;
   }
-#pragma unroll
-  for (uint32_t mask = 1; mask < kParts; mask *= 2) running += platform::warp_shuffle_xor<kWave>(running, mask);
-  const bool mine = kept && running <= target && target - running < weight;
+  for (uint32_t mask = 1; mask < parts; mask *= 2) running += platform::warp_shuffle_xor<kWave>(running, mask);
+  const bool mine = first && kept && running <= target && target - running < weight;
   const uint64_t drawn = Row::BlockOf::broadcast(mine, key).first;
-  return {static_cast<int32_t>(draw::rank_key_id(drawn)), draw::rank_key_logit(drawn), static_cast<int64_t>(sums.first),
-          sums.second};
+  return {static_cast<int32_t>(draw::rank_key_id(drawn)), draw::rank_key_logit(drawn), weighing, mass};
 }
 
 // From the n candidates in the list, any number of them.

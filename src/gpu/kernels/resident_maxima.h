@@ -40,9 +40,14 @@ struct GroupRange {
 };
 
 template <typename Row>
-TOKENDRAW_DEVICE GroupRange groups_of_warp(int32_t groups) {
-  const auto warp = static_cast<int32_t>(warp_index<Row::kWave>());
-  return {groups * warp / Row::kWarps, groups * (warp + 1) / Row::kWarps};
+TOKENDRAW_DEVICE GroupRange groups_of_warp(int32_t warp_groups, int32_t groups, uint32_t warp) {
+  const int32_t first = warp_groups * static_cast<int32_t>(warp);
+  const int32_t last = first + warp_groups;
+  return {first < groups ? first : groups, last < groups ? last : groups};
+}
+template <typename Row>
+TOKENDRAW_DEVICE GroupRange groups_of_warp(int32_t warp_groups) {
+  return groups_of_warp<Row>(warp_groups, Row::groups(), warp_index<Row::kWave>());
 }
 
 // The largest of this lane's logits in some lines but NaN.
@@ -96,11 +101,11 @@ struct LineRange {
 };
 
 template <typename Row>
-TOKENDRAW_DEVICE LineRange lines_of_block(const typename Row::Source& source) {
-  const auto blocks = static_cast<int32_t>(platform::cluster_blocks());
-  const auto rank = static_cast<int32_t>(platform::cluster_rank());
+TOKENDRAW_DEVICE LineRange lines_of_block(const typename Row::Source& source, int32_t block_lines) {
   const int32_t lines = source.lines();
-  return {lines * rank / blocks, lines * (rank + 1) / blocks};
+  const int32_t first = static_cast<int32_t>(platform::cluster_rank()) * block_lines;
+  const int32_t last = first + block_lines;
+  return {first < lines ? first : lines, last < lines ? last : lines};
 }
 
 // Begins the copy of a warp's lines; those at the row's ends, which are not all inside, it loads.

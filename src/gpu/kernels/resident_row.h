@@ -9,15 +9,18 @@
 
 namespace tokendraw::gpu {
 
+inline constexpr uint32_t kBlockCandidates = plan::kGpuClusterMaxima / 2;
+
 // What the blocks of a cluster tell each other beside their logits.
 struct ClusterShared {
-  float maxima[plan::kGpuClusterMaxima];    // of groups of all blocks, by rank
-  uint32_t nan[kMaxClusterBlocks];          // a block saw a NaN
+  union {
+    float maxima[plan::kGpuClusterMaxima];   // of groups of all blocks, by rank; and when they have been used
+    uint64_t candidates[kBlockCandidates];   // keys at or above the threshold, for block 0
+  };
   uint32_t listed[kMaxClusterBlocks];       // candidates of each block,
   uint64_t listed_mass[kMaxClusterBlocks];  // what they weigh,
   uint64_t mass[kMaxClusterBlocks];         // and what all of the block's logits weigh
-  float max;
-  uint32_t first_max;  // place of the largest among `maxima`
+  uint32_t nan;                             // a block saw a NaN
 };
 
 template <request::Dtype kDtype, bool kEdited, int kWaveWidth>
@@ -26,7 +29,9 @@ struct ResidentRow {
   static constexpr int kThreads = plan::kGpuClusterThreads;
   static constexpr int kWarps = kThreads / kWave;
   static constexpr int kMaxGroups = plan::kGpuClusterThreads;  // of a block
-  static constexpr int kListCapacity = TOKENDRAW_GPU_LIST_CAPACITY < 1024 ? TOKENDRAW_GPU_LIST_CAPACITY : 1024;
+  // Less than for other rows: three blocks that hold 64 KB of a row each fit into a multiprocessor.
+  static constexpr int kListCapacity = TOKENDRAW_GPU_LIST_CAPACITY < 512 ? TOKENDRAW_GPU_LIST_CAPACITY : 512;
+  static constexpr int kBuckets = 512;
   static constexpr request::Dtype kStored = kEdited ? request::Dtype::kF32 : kDtype;
   using Source = RowReader<kDtype, kEdited, kWave>;
   using Reader = ResidentReader<kStored, kWave>;
@@ -45,15 +50,18 @@ struct ResidentRow {
     float group_max[kMaxGroups];
     uint16_t hit[kMaxGroups];
     union {
-      uint64_t keys[kListCapacity];
-      Histogram histogram;
+      uint64_t keys[kListRoom<kListCapacity>];
+      Histogram<kBuckets> histogram;
     };
     ClusterShared cluster;
     platform::CopyBarrier copied[kWarps];
+    uint64_t warp_mass[kWarps];
+    uint64_t listed_mass;
     float threshold;
     uint32_t hits;
     uint32_t listed;
-    uint32_t valid;
+    uint32_t valid;         // the row's parameters are,
+    uint32_t random_valid;  // and its random number is
   };
 
   TOKENDRAW_DEVICE static Shared& shared() {

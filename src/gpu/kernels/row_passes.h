@@ -142,7 +142,7 @@ TOKENDRAW_DEVICE_CALL void sum_masses(int32_t first, int32_t last, uint64_t* gro
   constexpr int kWave = Row::kWave;
   const WeightRule rule = Row::shared().rule;
   if (rule.infinite()) return sum_masses_from<Row>(0, first, last, group_mass);
-  Histogram& histogram = Row::shared().histogram;
+  auto& histogram = Row::shared().histogram;
   GroupSum<kWave> mass = {group_mass};
   uint64_t light = 0;  // of the last bucket, to which most of a peaked row belongs
   visit_logits<Row>([](int32_t) { return true; }, first, last,
@@ -151,8 +151,8 @@ TOKENDRAW_DEVICE_CALL void sum_masses(int32_t first, int32_t last, uint64_t* gro
                       const uint64_t weight = draw::exp2_fixed_quick(y);
                       mass.sum += weight;
                       if constexpr (kHistogram) {
-                        const uint32_t bucket = BucketMap::bucket_of_exponent(y);
-                        if (bucket == kBuckets - 1) {
+                        const uint32_t bucket = BucketMap<Row::kBuckets>::bucket_of_exponent(y);
+                        if (bucket == Row::kBuckets - 1) {
                           light += weight;
                         } else {
                           histogram.add(bucket, weight);
@@ -162,7 +162,7 @@ TOKENDRAW_DEVICE_CALL void sum_masses(int32_t first, int32_t last, uint64_t* gro
                     [&](int32_t group) { mass.finish(group); });
   if constexpr (kHistogram) {
     light = warp_sum<kWave>(light);
-    if (lane_index<kWave>() == 0) histogram.add(kBuckets - 1, light);
+    if (lane_index<kWave>() == 0) histogram.add(Row::kBuckets - 1, light);
   }
 }
 
@@ -200,7 +200,7 @@ TOKENDRAW_DEVICE_CALL void count_ties(float tie) {
 template <typename Row>
 TOKENDRAW_DEVICE void clear_histogram() {
   platform::block_barrier();
-  for (uint32_t b = platform::thread_index(); b < kBuckets; b += Row::kThreads) {
+  for (uint32_t b = platform::thread_index(); b < Row::kBuckets; b += Row::kThreads) {
     Row::shared().histogram.low[b] = 0;
     Row::shared().histogram.high[b] = 0;
   }
@@ -212,7 +212,7 @@ template <typename Row>
 TOKENDRAW_DEVICE void add_up_histogram() {
   if constexpr (Row::Team::kIsCluster) {
     auto& histogram = Row::shared().histogram;
-    constexpr uint32_t kEach = kBuckets / Row::kThreads;
+    constexpr uint32_t kEach = Row::kBuckets / Row::kThreads;
     uint64_t sums[kEach] = {};
     platform::cluster_barrier();
     for (uint32_t rank = 0; rank < platform::cluster_blocks(); ++rank) {
@@ -229,7 +229,7 @@ TOKENDRAW_DEVICE void add_up_histogram() {
 
 // The histogram of the logits in [low, high]: of their mass, or their number. Begins and ends with a barrier.
 template <typename Row>
-TOKENDRAW_DEVICE_CALL void fill_histogram(float low, float high, BucketMap map, bool of_mass) {
+TOKENDRAW_DEVICE_CALL void fill_histogram(float low, float high, BucketMap<Row::kBuckets> map, bool of_mass) {
   clear_histogram<Row>();
   visit_logits_from<Row>(
       low, 0, Row::groups(),

@@ -16,7 +16,6 @@ namespace tokendraw::gpu {
 
 inline constexpr int kBlockThreads = plan::kGpuBlockThreads;  // of the kernels that read rows from memory
 inline constexpr int kMaxGroups = plan::kGpuMaxGroups;        // of their rows
-inline constexpr int kBuckets = plan::kGpuBuckets;            // of a histogram, which takes the place of the list
 
 // How logits become weights: the contract's section 4 for one row.
 struct WeightRule {
@@ -36,6 +35,7 @@ struct WeightRule {
 };
 
 // Of masses or counts, 64 bits in two halves.
+template <int kBuckets>
 struct Histogram {
   uint32_t low[kBuckets];
   uint32_t high[kBuckets];
@@ -58,6 +58,7 @@ struct Histogram {
 };
 
 // Numbers of a histogram's buckets: they rise as logits fall.
+template <int kBuckets>
 struct BucketMap {
   bool by_exponent;  // by the exponent of a weight, in which logits lie evenly; else by the order-preserving bits
   WeightRule rule;
@@ -76,6 +77,10 @@ struct BucketMap {
   }
 };
 
+// Pairs of candidates are compared where the list is, however short a test build makes that.
+template <int kCapacity>
+inline constexpr int kListRoom = kCapacity < 512 ? 512 : kCapacity;
+
 // What a kernel's arguments say about the way, the same for all rows.
 struct Settings {
   int32_t group_lines;
@@ -92,6 +97,7 @@ struct Row {
   static constexpr int kWarps = kThreads / kWave;
   static constexpr int kMaxGroups = gpu::kMaxGroups;
   static constexpr int kListCapacity = TOKENDRAW_GPU_LIST_CAPACITY;  // keys that are sorted in shared memory
+  static constexpr int kBuckets = plan::kGpuBuckets;  // of a histogram, which takes the place of the list
   static_assert(kMaxGroups <= kThreads, "one thread for every group");
   using Reader = RowReader<kDtype, kEdited, kWave>;
   using BlockOf = Block<kThreads, kWave>;
@@ -111,8 +117,8 @@ struct Row {
     float group_max[kMaxGroups];
     uint16_t hit[kMaxGroups];  // groups that a gather visits
     union {
-      uint64_t keys[kListCapacity];
-      Histogram histogram;
+      uint64_t keys[kListRoom<kListCapacity>];
+      Histogram<kBuckets> histogram;
     };
     float threshold;
     uint32_t hits;

@@ -3,15 +3,15 @@
 // and everything after the read works on the chip. One cluster a row.
 //
 // Blocks meet as seldom as can be. They tell each other the maxima of their groups; each then knows the row's largest
-// logit and a threshold that at least k logits reach, and sends what it has above it to block 0, which draws. Without a
+// logit and a threshold that at least k logits reach, and lists what it has above it for block 0, which draws. Without a
 // filter they tell each other their masses instead, and the block that has the token writes it. A row that this does
 // not serve (too many candidates, a nucleus beyond them) goes on as any other row does (finish_row.h, find_cut.h,
 // top_p_search.h), its blocks all together.
 #pragma once
 
-#include "gpu/kernels/resident_maxima.h"
 #include "gpu/kernels/row_request.h"
 #include "gpu/kernels/top_p_search.h"
+#include "gpu/kernels/warp_find.h"
 
 namespace tokendraw::gpu {
 
@@ -42,239 +42,243 @@ TOKENDRAW_DEVICE CandidateRule candidate_rule(const request::RowInputs& in) {
   return {top_k_on(in) || by_nucleus, by_m, by_nucleus};
 }
 
-// A value that at least `wanted` of a warp's values (as ordered bits, kEach a lane, 0: none) reach and not many more;
-// that of the smallest finite logit if there are fewer. All lanes of the warp call.
-template <int kEach, int kWave>
-TOKENDRAW_DEVICE uint32_t threshold_of_values(const uint32_t (&bits)[kEach], uint32_t most, uint32_t wanted) {
-  uint32_t low = draw::ordered_bits(-draw::infinity()) + 1;  // enough reach `low`, or it is the smallest
-  uint32_t high = most + 1;                                  // too few reach `high`
-  uint32_t step = uint32_t{1} << 20;                         // an eighth of a factor of 2: first down from the largest
-  while (high - low > 1) {
-    const bool near = high - low > 2 * uint64_t{step};
-    const uint32_t middle = near ? high - step : low + (high - low) / 2;
-    uint32_t own = 0;
-#pragma unroll
-    for (int i = 0; i < kEach; ++i) own += bits[i] >= middle ? 1 : 0;
-    const uint32_t count = platform::warp_add<kWave>(own);
-    (count >= wanted ? low : high) = middle;
-    if (count >= wanted && count <= wanted + wanted / 8) break;
-    step = near && count < wanted ? 2 * step : step;
-  }
-  return low;
-}
-
-// Tells all blocks the maxima of this block's groups, several as one where there are many, and whether it saw NaN.
+// Tells all blocks the maxima of this block's groups, and whether it saw NaN.
 template <typename Row>
 TOKENDRAW_DEVICE void tell_maxima(const Arguments& a, bool nan) {
   auto& s = Row::shared();
-  const uint32_t blocks = platform::cluster_blocks();
+  const auto cluster_shift = static_cast<uint32_t>(a.cluster_shift);
   const uint32_t rank = platform::cluster_rank();
   const uint32_t thread = platform::thread_index();
-  const uint32_t each = plan::kGpuClusterMaxima / blocks;
-  const uint32_t each_shift = 31 - static_cast<uint32_t>(platform::leading_zeros(each));
+  constexpr auto kMaxima = static_cast<uint32_t>(plan::kGpuClusterMaxima);
+  const uint32_t each = kMaxima >> cluster_shift;
   const auto groups = static_cast<uint32_t>(Row::groups());
 #pragma unroll
-  for (uint32_t i = 0; i < plan::kGpuClusterMaxima / Row::kThreads; ++i) {
+  for (uint32_t i = 0; i < kMaxima / Row::kThreads; ++i) {
     const uint32_t place = i * Row::kThreads + thread;
-    const uint32_t slot = place & (each - 1);
-    const uint32_t first = slot << a.maxima_shift;
-    const uint32_t last = (slot + 1) << a.maxima_shift;
-    float largest = -draw::infinity();
-    for (uint32_t group = first; group < last && group < groups; ++group) {
-      largest = platform::max_number(largest, s.group_max[group]);
-    }
-    *platform::cluster_map(&s.cluster.maxima[rank * each + slot], place >> each_shift) = largest;
+    const uint32_t to_rank = place & ((1u << cluster_shift) - 1);
+    const uint32_t group = place >> cluster_shift;
+    *platform::cluster_map(&s.cluster.maxima[rank * each + group], to_rank) =
+        group < groups ? s.group_max[group] : -draw::infinity();
   }
-  if (thread < blocks) *platform::cluster_map(&s.cluster.nan[rank], thread) = nan ? 1 : 0;
+  if (nan && thread < platform::cluster_blocks()) platform::atomic_or(platform::cluster_map(&s.cluster.nan, thread), 1u);
 }
 
-// From all maxima: the row's rule, the place of the first largest, the threshold. Warp 0 calls.
+// The largest of the maxima, by each warp for itself.
 template <typename Row>
-TOKENDRAW_DEVICE void look_at_maxima(Way way) {
+TOKENDRAW_DEVICE float largest_told() {
   constexpr int kWave = Row::kWave;
-  constexpr int kEach = plan::kGpuClusterMaxima / kWave;
-  auto& s = Row::shared();
-  const uint32_t lane = lane_index<kWave>();
-  uint32_t bits[kEach];
-  uint32_t most = 0;
+  const auto& s = Row::shared();
+  float largest = -draw::infinity();
 #pragma unroll
-  for (int i = 0; i < kEach; ++i) {
-    bits[i] = draw::ordered_bits(s.cluster.maxima[static_cast<uint32_t>(i) * kWave + lane]);
-    most = bits[i] > most ? bits[i] : most;
+  for (uint32_t i = 0; i < plan::kGpuClusterMaxima / kWave; ++i) {
+    largest = platform::max_number(largest, s.cluster.maxima[i * kWave + lane_index<kWave>()]);
   }
-  most = platform::warp_largest<kWave>(most);
-  const float max = draw::from_ordered_bits(most);
-  const WeightRule rule = weight_rule(s.inputs, max);
-  if (lane == 0) {
-    s.rule = rule;
-    s.listed = 0;
-  }
-  if (way == Way::kBest) {
-    uint32_t first = plan::kGpuClusterMaxima;
-#pragma unroll
-    for (int i = kEach - 1; i >= 0; --i) first = bits[i] == most ? static_cast<uint32_t>(i) * kWave + lane : first;
-    first = ~platform::warp_largest<kWave>(~first);
-    if (lane == 0) s.cluster.first_max = first;
-  }
-  if (way != Way::kCandidates) return;
-  const CandidateRule candidates = candidate_rule(s.inputs);
-  uint32_t threshold = draw::ordered_bits(-draw::infinity()) + 1;
+  return draw::from_ordered_bits(platform::warp_largest<kWave>(draw::ordered_bits(largest)));
+}
+
+// A lower bound of the logits that weigh at least `least`, near it: 2^e (1 + f) has a logarithm of at least e + f.
+TOKENDRAW_DEVICE float bound_of_weight(const WeightRule& rule, uint64_t least) {
+  const auto as_float = static_cast<float>(least);
+  const uint32_t bits = draw::float_bits(as_float);
+  const float logarithm = static_cast<float>(static_cast<int32_t>(bits >> 23) - (127 + 42)) +
+                          static_cast<float>(bits & 0x7fffffu) * 0x1p-23f;
+  // Weights are monotone and right to 2^-21; this leaves room for that and for the roundings here.
+  return draw::sub_rn(rule.max, draw::div_rn(draw::sub_rn(0.01f, logarithm), rule.scale));
+}
+
+// At or above what a row's logits are candidates.
+template <typename Row>
+TOKENDRAW_DEVICE float candidate_threshold(const CandidateRule& candidates) {
+  const auto& s = Row::shared();
+  const WeightRule rule = s.rule;
+  float threshold = draw::from_ordered_bits(draw::ordered_bits(-draw::infinity()) + 1);
   if (candidates.by_k) {
     const int32_t k = candidates.must_check ? kNucleusCandidates : s.inputs.params.top_k;
-    threshold = threshold_of_values<kEach, kWave>(bits, most, static_cast<uint32_t>(k));
+    threshold = threshold_of<Row>(rule.max, plan::kGpuClusterMaxima, static_cast<uint32_t>(k),
+                                  [](uint32_t i) { return Row::shared().cluster.maxima[i]; });
   }
-  if (candidates.by_m && max != -draw::infinity()) {
-    platform::warp_barrier<kWave>();  // the rule is known
-    const uint32_t least = draw::ordered_bits(smallest_weighing<Row>(s.inputs.params.min_weight));
-    threshold = least > threshold ? least : threshold;
+  if (candidates.by_m && !rule.infinite()) {
+    const float least = bound_of_weight(rule, s.inputs.params.min_weight);  // NaN or -inf: no bound
+    threshold = platform::max_number(threshold, least);
   }
-  if (lane == 0) s.threshold = draw::from_ordered_bits(threshold);
+  return threshold;
 }
 
-// Sends this warp's logits at or above the threshold to block 0's list, each block's to its own part. Returns what
-// those of this lane weigh, if asked.
+// Lists this warp's logits at or above the threshold, for block 0, and adds up what they weigh, if asked.
 template <typename Row>
-TOKENDRAW_DEVICE uint64_t send_candidates(uint32_t room, bool weigh) {
+TOKENDRAW_DEVICE void list_candidates(GroupRange range, float threshold, bool weigh) {
   constexpr int kWidth = Row::Reader::kWidth;
   auto& s = Row::shared();
   const typename Row::Reader reader = s.reader;
   const WeightRule rule = s.rule;
-  const float threshold = s.threshold;
   const int32_t group_lines = s.settings.group_lines;
-  const GroupRange range = groups_of_warp<Row>(Row::groups());
-  uint64_t* to = platform::cluster_map(&s.keys[0], 0) + platform::cluster_rank() * room;
-  uint64_t mass = 0;
-  for (int32_t first = range.first; first < range.last; first += Row::kWave) {
-    const int32_t own = first + static_cast<int32_t>(lane_index<Row::kWave>());
-    uint64_t hits = platform::warp_ballot<Row::kWave>(own < range.last && s.group_max[own] >= threshold);
-    while (hits != 0) {
-      const int32_t group = first + platform::first_bit(hits);
-      hits &= hits - 1;
-      for (int32_t line = group * group_lines; line < (group + 1) * group_lines && line < reader.lines(); ++line) {
-        float x[kWidth];
-        bool nan = false;
-        reader.convert(reader.fetch_inside(line), line, x, nan);
-        uint32_t found = 0;
+  const int32_t own = range.first + static_cast<int32_t>(lane_index<Row::kWave>());
+  uint64_t hits = platform::warp_ballot<Row::kWave>(own < range.last && s.group_max[own] >= threshold);
+  while (hits != 0) {
+    const int32_t group = range.first + platform::first_bit(hits);
+    hits &= hits - 1;
+    for (int32_t line = group * group_lines; line < (group + 1) * group_lines && line < reader.lines(); ++line) {
+      float x[kWidth];
+      bool nan = false;
+      reader.convert(reader.fetch_inside(line), line, x, nan);
+      uint32_t found = 0;
 #pragma unroll
-        for (int i = 0; i < kWidth; ++i) found |= x[i] >= threshold ? uint32_t{1} << i : 0;
-        if (found == 0) continue;
-        uint32_t place = platform::atomic_add(&s.listed, static_cast<uint32_t>(platform::count_bits(found)));
-        const int32_t id = reader.first_id(line);
+      for (int i = 0; i < kWidth; ++i) found |= x[i] >= threshold ? uint32_t{1} << i : 0;
+      if (found == 0) continue;
+      uint32_t place = platform::atomic_add(&s.listed, static_cast<uint32_t>(platform::count_bits(found)));
+      const int32_t id = reader.first_id(line);
 #pragma unroll
-        for (int i = 0; i < kWidth; ++i) {
-          if ((found >> i & 1u) == 0) continue;
-          const float effective = draw::add_rn(x[i], 0.0f);
-          if (place < room) to[place] = draw::rank_key(effective, static_cast<uint32_t>(id + i));
-          if (weigh) mass += rule.weight(effective);
-          ++place;
+      for (int i = 0; i < kWidth; ++i) {
+        if ((found >> i & 1u) == 0) continue;
+        const float effective = draw::add_rn(x[i], 0.0f);
+        if (place < kBlockCandidates) {
+          s.cluster.candidates[place] = draw::rank_key(effective, static_cast<uint32_t>(id + i));
         }
+        if (weigh) platform::atomic_add(&s.listed_mass, rule.weight(effective));
+        ++place;
       }
     }
   }
-  return mass;
 }
 
-// What the blocks sent, as one list without gaps, in block 0. Begins and ends with a barrier.
+// The candidates of all blocks into this block's list. Ends with a barrier.
 template <typename Row>
-TOKENDRAW_DEVICE uint32_t join_list(uint32_t room) {
+TOKENDRAW_DEVICE void collect_candidates(uint32_t n) {
   auto& s = Row::shared();
-  constexpr uint32_t kEach = (Row::kListCapacity + Row::kThreads - 1) / Row::kThreads;
-  const uint32_t thread = platform::thread_index();
-  uint64_t keys[kEach];
-  uint32_t places[kEach];
-  uint32_t n = 0;
-#pragma unroll
-  for (uint32_t i = 0; i < kEach; ++i) places[i] = ~uint32_t{0};
-  for (uint32_t rank = 0; rank < platform::cluster_blocks(); ++rank) {
-    const uint32_t listed = s.cluster.listed[rank];
-#pragma unroll
-    for (uint32_t i = 0; i < kEach; ++i) {
-      const uint32_t own = i * Row::kThreads + thread - rank * room;  // wraps around below the part
-      if (own < listed) places[i] = n + own;
+  for (uint32_t i = platform::thread_index(); i < n; i += Row::kThreads) {
+    uint32_t rank = 0;
+    uint32_t begin = 0;
+    uint32_t end = s.cluster.listed[0];
+    while (i >= end) {
+      begin = end;
+      end += s.cluster.listed[++rank];
     }
-    n += listed;
-  }
-#pragma unroll
-  for (uint32_t i = 0; i < kEach; ++i) {
-    if (places[i] != ~uint32_t{0}) keys[i] = s.keys[i * Row::kThreads + thread];
+    s.keys[i] = platform::cluster_map(&s.cluster.candidates[0], rank)[i - begin];
   }
   platform::block_barrier();
+}
+
+// The mass of the block, from those of its warps; all warps have theirs.
+template <typename Row>
+TOKENDRAW_DEVICE uint64_t mass_of_block() {
+  uint64_t mass = 0;
 #pragma unroll
-  for (uint32_t i = 0; i < kEach; ++i) {
-    if (places[i] != ~uint32_t{0}) s.keys[places[i]] = keys[i];
-  }
-  platform::block_barrier();
-  return n;
+  for (int w = 0; w < Row::kWarps; ++w) mass += Row::shared().warp_mass[w];
+  return mass;
 }
 
 // By candidates. False if they do not decide, in all blocks alike; the total is known then if it is needed.
 template <typename Row>
 TOKENDRAW_DEVICE bool try_candidates(const Arguments& a, int64_t row, uint32_t status) {
+  constexpr int kWave = Row::kWave;
   auto& s = Row::shared();
   const uint32_t thread = platform::thread_index();
+  const uint32_t lane = lane_index<kWave>();
   const uint32_t blocks = platform::cluster_blocks();
   const uint32_t rank = platform::cluster_rank();
   const CandidateRule rule = candidate_rule(s.inputs);
   const bool total_needed = needs_total(s.settings, s.inputs);
-  const uint32_t room = Row::kListCapacity / blocks;
-  typename Row::BlockOf::Sums masses = {0, 0};
-  masses.second = send_candidates<Row>(room, rule.must_check);
+  const GroupRange range = groups_of_warp<Row>(a.warp_groups);
+  const float threshold = candidate_threshold<Row>(rule);
+  platform::block_barrier();  // the maxima have been used
+  list_candidates<Row>(range, threshold, rule.must_check);
   if (total_needed) {
-    sum_masses<Row, false>(0, Row::groups(), s.group_mass);
-    platform::block_barrier();
-    masses = Row::BlockOf::sum_both(Row::mass_of_own_group(), masses.second);
-  } else {
-    platform::block_barrier();
+    if (s.rule.infinite()) return false;
+    const uint64_t mass = warp_masses<Row>(range);
+    if (lane == 0) s.warp_mass[warp_index<kWave>()] = mass;
   }
+  platform::block_barrier();
   if (thread < blocks) {
     *platform::cluster_map(&s.cluster.listed[rank], thread) = s.listed;
-    *platform::cluster_map(&s.cluster.mass[rank], thread) = masses.first;
-    *platform::cluster_map(&s.cluster.listed_mass[rank], thread) = masses.second;
+    if (total_needed) *platform::cluster_map(&s.cluster.mass[rank], thread) = mass_of_block<Row>();
+    if (rule.must_check) *platform::cluster_map(&s.cluster.listed_mass[rank], thread) = s.listed_mass;
   }
   platform::cluster_barrier();
-  bool enough_room = true;
-  uint64_t total = 0;
-  uint64_t listed_mass = 0;
-  for (uint32_t r = 0; r < blocks; ++r) {
-    enough_room = enough_room && s.cluster.listed[r] <= room;
-    total += s.cluster.mass[r];
-    listed_mass += s.cluster.listed_mass[r];
+  // Every warp looks for itself.
+  const uint32_t listed = lane < blocks ? s.cluster.listed[lane] : 0;
+  const uint32_t n = platform::warp_add<kWave>(listed);
+  bool decides = platform::warp_largest<kWave>(listed) <= kBlockCandidates && n <= Row::kListCapacity;
+  if (total_needed) {
+    const uint64_t total = warp_sum<kWave>(lane < blocks ? s.cluster.mass[lane] : 0);
+    if (thread == 0) s.total = total;
+    if (rule.must_check) {
+      const uint64_t listed_mass = warp_sum<kWave>(lane < blocks ? s.cluster.listed_mass[lane] : 0);
+      decides = decides && listed_mass >= draw::top_p_need(total, s.inputs.params.top_p);
+    }
   }
-  if (total_needed && thread == 0) s.total = total;
-  if (!enough_room) return false;
-  if (rule.must_check && listed_mass < draw::top_p_need(total, s.inputs.params.top_p)) return false;
-  if (rank != 0) return true;
-  const uint32_t n = join_list<Row>(room);
-  const Drawn drawn = n <= kPairwise ? draw_from_pairs<Row>(n) : draw_from_sorted<Row>(n);
-  write_result(a, row, result_of<Row>(drawn, status));
+  if (!decides) return false;
+  if (rank == 0) collect_candidates<Row>(n);
+  platform::cluster_arrive();
+  if (rank == 0) {
+    const Drawn drawn = n <= kPairwise ? draw_from_pairs<Row>(n) : draw_from_sorted<Row>(n);
+    write_result(a, row, result_of<Row>(drawn, status));
+  }
+  platform::cluster_wait();  // what block 0 collects from is there until it has it
   return true;
 }
 
-// Without a filter. The block that has the token writes it.
+// Without a filter. The warp that has the token writes it.
 template <typename Row>
 TOKENDRAW_DEVICE void draw_by_masses(const Arguments& a, int64_t row, uint32_t status) {
+  constexpr int kWave = Row::kWave;
   auto& s = Row::shared();
   const WeightRule rule = s.rule;
-  const uint64_t random = s.inputs.random;
-  sum_masses<Row, false>(0, Row::groups(), s.group_mass);
+  const uint32_t thread = platform::thread_index();
+  const uint32_t lane = lane_index<kWave>();
+  const uint32_t blocks = platform::cluster_blocks();
+  const uint32_t rank = platform::cluster_rank();
+  const GroupRange range = groups_of_warp<Row>(a.warp_groups);
+  const uint64_t own = warp_masses<Row>(range);
+  if (lane == 0) s.warp_mass[warp_index<kWave>()] = own;
   platform::block_barrier();
-  const FoundInRow drawn = find_in_row_here<Row>(
-      Row::mass_of_own_group(), [random](uint64_t mass) { return draw::draw_target(random, mass); },
-      [rule](int32_t, float x) { return rule.weight(x); });
-  if (!drawn.here) return;
-  if (platform::thread_index() == 0) s.total = drawn.total;
-  write_result(a, row, result_of<Row>({drawn.found.id, drawn.found.x, 0, drawn.total}, status));
+  if (thread < blocks) *platform::cluster_map(&s.cluster.mass[rank], thread) = mass_of_block<Row>();
+  platform::cluster_barrier();
+  const uint64_t of_block = lane < blocks ? s.cluster.mass[lane] : 0;
+  const uint64_t up_to = warp_inclusive_sum<kWave>(of_block);
+  const uint64_t total = platform::warp_shuffle<kWave>(up_to, static_cast<uint32_t>(kWave - 1));
+  const uint64_t target = draw::draw_target(s.inputs.random, total);
+  uint64_t before = platform::warp_shuffle<kWave>(up_to - of_block, rank);
+  for (uint32_t w = 0; w < warp_index<kWave>(); ++w) before += s.warp_mass[w];
+  if (target < before || target - before >= own) return;
+  const Found found = warp_find_by_mass<Row>(range, target - before, [rule](float x) { return rule.finite_weight(x); });
+  if (lane != 0) return;
+  request::RowResult result;
+  result.status = status;
+  result.token = found.id;
+  result.kept_mass = total;
+  if (s.settings.wants_logprob) result.logprob = request::log_probability(s.inputs, found.x, rule.max, total);
+  request::write_row_result(a.request, row, result);
 }
 
-// The smallest id among the largest logits; only the block that has it calls.
+// The smallest id among the largest logits: one warp of the block that has it.
 template <typename Row>
-TOKENDRAW_DEVICE void write_best(const Arguments& a, int64_t row, uint32_t status, uint32_t slot) {
+TOKENDRAW_DEVICE void write_best(const Arguments& a, int64_t row, uint32_t status) {
+  constexpr int kWave = Row::kWave;
   const auto& s = Row::shared();
   const float max = s.rule.max;
-  int32_t group = static_cast<int32_t>(slot << a.maxima_shift);
-  while (s.group_max[group] != max) ++group;
-  const Found best = find_in_group<Row>(group, 0, [max](int32_t, float x) { return x == max ? 1 : 0; });
-  write_result(a, row, result_of<Row>({best.id, best.x, 1, draw::kWeightOne}, status));
+  const uint32_t lane = lane_index<kWave>();
+  uint32_t first = ~uint32_t{0};
+#pragma unroll
+  for (uint32_t i = 0; i < plan::kGpuClusterMaxima / kWave; ++i) {
+    const uint32_t place = i * kWave + lane;
+    if (s.cluster.maxima[place] == max && place < first) first = place;
+  }
+  first = ~platform::warp_largest<kWave>(~first);
+  const uint32_t each_shift = 31 - static_cast<uint32_t>(platform::leading_zeros(plan::kGpuClusterMaxima)) -
+                              static_cast<uint32_t>(a.cluster_shift);
+  if (first >> each_shift != platform::cluster_rank()) return;
+  const int32_t line = static_cast<int32_t>(first & ((1u << each_shift) - 1)) * s.settings.group_lines;
+  const int32_t last = line + s.settings.group_lines;
+  const int32_t lines = s.reader.lines();
+  const Found best = warp_find_in_lines<Row>(line, last < lines ? last : lines, 0,
+                                             [max](float x) { return uint64_t{x == max ? 1u : 0u}; });
+  if (lane != 0) return;
+  request::RowResult result;
+  result.status = status;
+  result.token = best.id;
+  result.kept = 1;
+  result.kept_mass = draw::kWeightOne;
+  request::write_row_result(a.request, row, result);
 }
 
 // By what works for every row, all blocks together.
@@ -314,6 +318,7 @@ TOKENDRAW_DEVICE bool read_resident(const Arguments& a, int64_t row, bool* nan) 
   if constexpr (Source::kIsEdited) {
     if (thread == 0) {
       s.valid = read_inputs(a, row, &s.inputs) ? 1 : 0;
+      s.random_valid = s.valid;
       if (s.valid != 0) {
         source.edit_by(a, row, s.inputs);
         s.source = source;
@@ -323,11 +328,11 @@ TOKENDRAW_DEVICE bool read_resident(const Arguments& a, int64_t row, bool* nan) 
     if (s.valid == 0) return true;
     source = s.source;
   }
-  const LineRange block = lines_of_block<Row>(source);
+  const LineRange block = lines_of_block<Row>(source, a.block_lines);
   const int32_t lines = (block.last - block.first) * kLinesEach;
   const int32_t group_lines = a.group_lines;
   const int32_t groups = (lines + group_lines - 1) >> Row::shift_of(group_lines);
-  const GroupRange range = groups_of_warp<Row>(groups);
+  const GroupRange range = groups_of_warp<Row>(a.warp_groups, groups, warp_index<Row::kWave>());
   bool own_nan = false;
   if constexpr (Source::kIsEdited) {
     own_nan = load_edited<Row>(source, block);
@@ -335,7 +340,8 @@ TOKENDRAW_DEVICE bool read_resident(const Arguments& a, int64_t row, bool* nan) 
     const int32_t first = range.first * group_lines;
     const int32_t last = range.last * group_lines < lines ? range.last * group_lines : lines;
     begin_lines<Row>(source, block, first < last ? first : last, last);
-    if (thread == Row::kThreads - Row::kWave) s.valid = read_inputs(a, row, &s.inputs) ? 1 : 0;
+    if (thread == Row::kThreads - Row::kWave) s.valid = read_params(a, row, &s.inputs) ? 1 : 0;
+    if (thread == Row::kThreads - 2 * Row::kWave) s.random_valid = read_random(a, row, &s.inputs) ? 1 : 0;
   }
   if (thread == 0) {
     s.settings = {group_lines, a.try_candidates, a.wants_logprob, a.request.kept != nullptr};
@@ -355,37 +361,40 @@ TOKENDRAW_DEVICE bool read_resident(const Arguments& a, int64_t row, bool* nan) 
 template <typename Row>
 TOKENDRAW_DEVICE void sample_on_chip(const Arguments& a) {
   auto& s = Row::shared();
-  const uint32_t blocks = platform::cluster_blocks();
   const uint32_t rank = platform::cluster_rank();
-  const int64_t row = platform::block_x() / blocks;
+  const int64_t row = platform::block_x() >> a.cluster_shift;
   const auto write_by_first = [&](const request::RowResult& result) {
     if (rank == 0) write_result(a, row, result);
   };
   Row::Team::prepare();
+  if (platform::thread_index() == 0) s.cluster.nan = 0;
   platform::cluster_arrive();
   platform::wait_for_earlier_kernels();
   platform::let_next_kernel_begin();
   bool nan = false;
   const bool readable = read_resident<Row>(a, row, &nan);
   platform::cluster_wait();  // all blocks have begun
-  if (!readable || s.valid == 0) return write_by_first(request::row_without_token(draw::kBadParameter));
-
+  if (!readable || s.valid == 0 || s.random_valid == 0) {
+    return write_by_first(request::row_without_token(draw::kBadParameter));
+  }
   tell_maxima<Row>(a, nan);
   const Way way = way_of<Row>(s.settings, s.inputs);
+  const uint32_t of_lists = list_status<Row>(a, row);
   platform::cluster_barrier();
-  if (warp_index<Row::kWave>() == 0) look_at_maxima<Row>(way);
-  uint32_t status = list_status<Row>(a, row);
-  for (uint32_t r = 0; r < blocks; ++r) status |= s.cluster.nan[r] != 0 ? uint32_t{draw::kNanLogit} : 0u;
+  const uint32_t status = of_lists | (s.cluster.nan != 0 ? uint32_t{draw::kNanLogit} : 0u);
+  const float max = largest_told<Row>();
+  if (max == -draw::infinity()) return write_by_first(request::row_without_token(status | draw::kNoCandidate));
+  if (platform::thread_index() == 0) {
+    s.rule = weight_rule(s.inputs, max);
+    s.listed = 0;
+    s.listed_mass = 0;
+  }
   platform::block_barrier();
-  if (s.rule.max == -draw::infinity()) return write_by_first(request::row_without_token(status | draw::kNoCandidate));
-
   if (way == Way::kBest) {
-    const uint32_t each = plan::kGpuClusterMaxima / blocks;
-    const uint32_t slot = s.cluster.first_max - rank * each;  // wraps around in the blocks after
-    if (slot < each) write_best<Row>(a, row, status, slot);
+    if (warp_index<Row::kWave>() == 0) write_best<Row>(a, row, status);
     return;
   }
-  if (way == Way::kMasses) return draw_by_masses<Row>(a, row, status);
+  if (way == Way::kMasses && max != draw::infinity()) return draw_by_masses<Row>(a, row, status);
   if (way == Way::kCandidates && try_candidates<Row>(a, row, status)) return;
   const Drawn drawn = draw_on_chip<Row>();
   write_by_first(result_of<Row>(drawn, status));

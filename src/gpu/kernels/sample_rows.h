@@ -132,7 +132,7 @@ TOKENDRAW_KERNEL void TOKENDRAW_LAUNCH_BOUNDS(kBlockThreads, 2) split_maxima(con
   auto& s = Row::shared();
   auto* state = reinterpret_cast<RowState*>(a.row_state + row * plan::kGpuRowStateBytes);
   const bool first_block = platform::block_x() == 0;
-  clear_shared_search(a, row);
+  clear_shared_search<Row>(a, row);
   bool readable = false;
   if (Row::Reader::kIsEdited || first_block) {
     readable = begin_first_read<Row>(a, row);

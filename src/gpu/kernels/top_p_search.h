@@ -30,7 +30,7 @@ TOKENDRAW_DEVICE_CALL BucketRange find_range() {
   const Bucket bucket = find_bucket<Row>(draw::top_p_need(s.total, s.inputs.params.top_p));
   uint32_t low = draw::ordered_bits(smallest_weighing<Row>(1));
   uint32_t high = draw::ordered_bits(s.rule.max);
-  narrow_to_bucket<Row::kWave>({true, s.rule, high, 0}, bucket.number, &low, &high);
+  narrow_to_bucket<Row>({true, s.rule, high, 0}, bucket.number, &low, &high);
   return {draw::from_ordered_bits(low), draw::from_ordered_bits(high), bucket.goal};
 }
 
@@ -102,10 +102,11 @@ inline constexpr uint32_t kSharedListCapacity =
     Row::kListCapacity < plan::kGpuListCapacity ? Row::kListCapacity : plan::kGpuListCapacity;
 
 // Empties the row's histogram and list, a share of it by each block.
+template <typename Row>
 TOKENDRAW_DEVICE void clear_shared_search(const Arguments& a, int64_t row) {
-  const auto step = static_cast<uint32_t>(a.splits) * kBlockThreads;
-  for (uint32_t i = platform::block_x() * kBlockThreads + platform::thread_index(); i < kBuckets; i += step) {
-    a.histogram[row * kBuckets + i] = 0;
+  const auto step = static_cast<uint32_t>(a.splits) * Row::kThreads;
+  for (uint32_t i = platform::block_x() * Row::kThreads + platform::thread_index(); i < Row::kBuckets; i += step) {
+    a.histogram[row * Row::kBuckets + i] = 0;
   }
   if (platform::block_x() == 0 && platform::thread_index() == 0) a.search_state[row].listed = 0;
 }
@@ -114,9 +115,9 @@ TOKENDRAW_DEVICE void clear_shared_search(const Arguments& a, int64_t row) {
 template <typename Row>
 TOKENDRAW_DEVICE void add_to_shared_histogram(const Arguments& a, int64_t row) {
   platform::block_barrier();
-  for (uint32_t b = platform::thread_index(); b < kBuckets; b += Row::kThreads) {
+  for (uint32_t b = platform::thread_index(); b < Row::kBuckets; b += Row::kThreads) {
     const uint64_t mass = Row::shared().histogram.at(b);
-    if (mass != 0) platform::atomic_add(a.histogram + row * kBuckets + b, mass);
+    if (mass != 0) platform::atomic_add(a.histogram + row * Row::kBuckets + b, mass);
   }
 }
 
@@ -126,8 +127,8 @@ TOKENDRAW_DEVICE void search_shared_groups(const Arguments& a, int64_t row, int3
   auto& s = Row::shared();
   platform::block_barrier();
   uint64_t own = 0;
-  for (uint32_t b = platform::thread_index(); b < kBuckets; b += Row::kThreads) {
-    const uint64_t mass = a.histogram[row * kBuckets + b];
+  for (uint32_t b = platform::thread_index(); b < Row::kBuckets; b += Row::kThreads) {
+    const uint64_t mass = a.histogram[row * Row::kBuckets + b];
     s.histogram.low[b] = static_cast<uint32_t>(mass);
     s.histogram.high[b] = static_cast<uint32_t>(mass >> 32);
     own += mass;

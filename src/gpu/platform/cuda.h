@@ -40,6 +40,7 @@ TOKENDRAW_DEVICE uint32_t grid_y() { return gridDim.y; }
 
 TOKENDRAW_DEVICE void block_barrier() { __syncthreads(); }
 TOKENDRAW_DEVICE bool block_any(bool value) { return __syncthreads_or(value ? 1 : 0) != 0; }
+TOKENDRAW_DEVICE uint32_t block_count(bool value) { return static_cast<uint32_t>(__syncthreads_count(value ? 1 : 0)); }
 
 template <int kWave>
 TOKENDRAW_DEVICE void warp_barrier() {

@@ -20,6 +20,7 @@
 //   uint32_t thread_index(), block_threads(), block_x(), block_y(), grid_x(), grid_y()
 //   void     block_barrier()            all threads of the block; orders memory among them
 //   bool     block_any(bool)            a barrier that returns whether any thread's value was true
+//   uint32_t block_count(bool)          the same that returns how many threads' values were true
 //   void     warp_barrier<kWave>()      all lanes of the warp; orders memory among them
 //   T        warp_shuffle<kWave>(T, lane), warp_shuffle_up<kWave>(T, by), warp_shuffle_xor<kWave>(T, mask)
 //                                       T: int32_t, uint32_t, float, uint64_t. All lanes of the warp call. shuffle_up
