@@ -25,6 +25,7 @@ int32_t choose_cluster(const Shape& shape, const DeviceFacts& facts, int32_t sou
   if (facts.cluster_blocks < 2) return 0;
   if (const char* t = getenv("TD_C")) {  // TUNE
     const int32_t blocks = atoi(t);
+    if (blocks == 0) return 0;
     *lines_each = divide_up(source_lines, blocks) * (shape.edited && shape.dtype != request::Dtype::kF32 ? 2 : 1);
     if (int64_t{*lines_each} * kVectorBytes * facts.wave_width <= facts.block_shared_bytes - kGpuClusterStaticBytes) return blocks;
   }
@@ -41,7 +42,7 @@ int32_t choose_cluster(const Shape& shape, const DeviceFacts& facts, int32_t sou
     if (!fits) continue;
     if (2 * blocks > facts.cluster_blocks) return blocks;
     const bool small = *lines_each * line_bytes <= kClusterPartBytes;
-    const bool busy = rows * blocks >= facts.compute_units || *lines_each <= 2 * warps;
+    const bool busy = 2 * rows * blocks > facts.compute_units || *lines_each <= 2 * warps;
     if (small && busy) return blocks;
   }
   return 0;
@@ -62,7 +63,9 @@ GpuPlan make_gpu_plan(const Shape& shape, const DeviceFacts& facts) {
   int32_t lines_each = 0;
   gpu.cluster = choose_cluster(shape, facts, lines, &lines_each);
   if (gpu.cluster > 0) {
-    const int32_t most = kGpuClusterMaxima / gpu.cluster;
+    // A group of 16-bit logits that are held as they are has two maxima.
+    const bool two = shape.dtype != request::Dtype::kF32 && !shape.edited;
+    const int32_t most = kGpuClusterMaxima / gpu.cluster / (two ? 2 : 1);
     const int32_t warps = kGpuClusterThreads / facts.wave_width;
     gpu.group_lines = 1;
     while (divide_up(lines_each, gpu.group_lines) > (most < kGpuClusterThreads ? most : kGpuClusterThreads)) {

@@ -17,9 +17,9 @@ TOKENDRAW_DEVICE uint32_t near_bucket(float distance) {
   return above < kNearBuckets - 1 ? above : kNearBuckets - 1;  // NaN too: it is inf - inf
 }
 
-// A value that at least `wanted` of the values value_at(0..n) reach, and not many more; the smallest finite one if there
-// are fewer or the wanted ones lie far from `max`, the largest. Begins with a barrier. Uses the histogram.
-template <typename Row, typename ValueAt>
+// A value that at least `wanted` of n values reach, the i-th being value_at(i / kThreads, i), and not many more; the smallest finite one if there
+// are fewer or the wanted ones lie far from `max`, the largest. n is at most kMost. Begins with a barrier. Uses the histogram.
+template <typename Row, int kMost, typename ValueAt>
 TOKENDRAW_DEVICE float threshold_of(float max, uint32_t n, uint32_t wanted, const ValueAt& value_at) {
   constexpr int kWave = Row::kWave;
   constexpr uint32_t kEach = kNearBuckets / kWave;
@@ -29,8 +29,10 @@ TOKENDRAW_DEVICE float threshold_of(float max, uint32_t n, uint32_t wanted, cons
   platform::block_barrier();
   if (thread < kNearBuckets) near[thread] = 0;
   platform::block_barrier();
-  for (uint32_t i = thread; i < n; i += Row::kThreads) {
-    const float value = value_at(i);
+#pragma unroll
+  for (uint32_t step = 0; step < (kMost + Row::kThreads - 1) / Row::kThreads; ++step) {
+    const uint32_t i = step * Row::kThreads + thread;
+    const float value = i < n ? value_at(step, i) : -draw::infinity();
     if (value != -draw::infinity()) platform::atomic_add(&near[near_bucket(draw::sub_rn(max, value))], 1u);
   }
   platform::block_barrier();
@@ -68,8 +70,9 @@ TOKENDRAW_DEVICE float threshold_of(float max, uint32_t n, uint32_t wanted, cons
 // Of a row's group maxima.
 template <typename Row>
 TOKENDRAW_DEVICE_CALL float threshold_of_maxima(int32_t k) {
-  return threshold_of<Row>(Row::shared().rule.max, static_cast<uint32_t>(Row::groups()), static_cast<uint32_t>(k),
-                           [](uint32_t group) { return Row::shared().group_max[group]; });
+  return threshold_of<Row, Row::kMaxGroups>(Row::shared().rule.max, static_cast<uint32_t>(Row::groups()),
+                                            static_cast<uint32_t>(k),
+                                            [](uint32_t, uint32_t group) { return Row::shared().group_max[group]; });
 }
 
 // Whether more is listed than there is room for, as the whole warp sees it.

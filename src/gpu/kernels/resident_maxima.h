@@ -16,9 +16,10 @@ struct LaneMax {  // 16-bit dtypes: two at a time
   TOKENDRAW_DEVICE void take(const platform::Words16& words) {
     pair = larger(pair, larger(larger(words.word[0], words.word[1]), larger(words.word[2], words.word[3])));
   }
-  TOKENDRAW_DEVICE float value() const {
+  // That of the logits at even (0) and at odd (1) places.
+  TOKENDRAW_DEVICE float value(int which) const {
     const platform::Words16 words = {{pair, 0, 0, 0}};
-    return platform::max_or_nan(Stored<kStored>::to_float(words, 0), Stored<kStored>::to_float(words, 1));
+    return Stored<kStored>::to_float(words, which);
   }
 };
 
@@ -30,7 +31,7 @@ struct LaneMax<request::Dtype::kF32> {
     const float high = platform::max_or_nan(draw::bits_float(words.word[2]), draw::bits_float(words.word[3]));
     largest = platform::max_or_nan(largest, platform::max_or_nan(low, high));
   }
-  TOKENDRAW_DEVICE float value() const { return largest; }
+  TOKENDRAW_DEVICE float value(int) const { return largest; }
 };
 
 // A range of a block's groups, of one warp.
@@ -81,14 +82,29 @@ TOKENDRAW_DEVICE bool resident_maxima(GroupRange range, int32_t group_lines, int
     }
 #pragma unroll
     for (int j = 0; j < kAtOnce; ++j) {
-      float largest = max[j].value();
-      if (group + j < range.last && draw::is_nan(largest)) {
+      auto& s = Row::shared();
+      float largest[Row::kMaximaOfGroup];
+      bool has_nan = false;
+#pragma unroll
+      for (int m = 0; m < Row::kMaximaOfGroup; ++m) {
+        largest[m] = max[j].value(m);
+        has_nan = has_nan || draw::is_nan(largest[m]);
+      }
+      if (group + j < range.last && has_nan) {
         nan = true;
         const int32_t first = (group + j) * group_lines;
-        largest = lane_max_but_nan<Row>(first, first + group_lines < lines ? first + group_lines : lines);
+        largest[0] = lane_max_but_nan<Row>(first, first + group_lines < lines ? first + group_lines : lines);
+#pragma unroll
+        for (int m = 1; m < Row::kMaximaOfGroup; ++m) largest[m] = -draw::infinity();
       }
-      const uint32_t bits = platform::warp_largest<Row::kWave>(draw::ordered_bits(draw::add_rn(largest, 0.0f)));
-      if (group + j < range.last && lane == 0) Row::shared().group_max[group + j] = draw::from_ordered_bits(bits);
+      uint32_t of_group = 0;
+#pragma unroll
+      for (int m = 0; m < Row::kMaximaOfGroup; ++m) {
+        const uint32_t bits = platform::warp_largest<Row::kWave>(draw::ordered_bits(draw::add_rn(largest[m], 0.0f)));
+        if (group + j < range.last && lane == 0) s.told[m][group + j] = draw::from_ordered_bits(bits);
+        of_group = bits > of_group ? bits : of_group;
+      }
+      if (group + j < range.last && lane == 0) s.group_max[group + j] = draw::from_ordered_bits(of_group);
     }
   }
   return nan;

@@ -29,15 +29,16 @@ struct ResidentRow {
   static constexpr int kThreads = plan::kGpuClusterThreads;
   static constexpr int kWarps = kThreads / kWave;
   static constexpr int kMaxGroups = plan::kGpuClusterThreads;  // of a block
-  // Less than for other rows: three blocks that hold 64 KB of a row each fit into a multiprocessor.
-  static constexpr int kListCapacity = TOKENDRAW_GPU_LIST_CAPACITY < 512 ? TOKENDRAW_GPU_LIST_CAPACITY : 512;
-  static constexpr int kBuckets = 512;
+  static constexpr int kListCapacity = TOKENDRAW_GPU_LIST_CAPACITY < 1024 ? TOKENDRAW_GPU_LIST_CAPACITY : 1024;
+  static constexpr int kBuckets = 1024;
   static constexpr request::Dtype kStored = kEdited ? request::Dtype::kF32 : kDtype;
   using Source = RowReader<kDtype, kEdited, kWave>;
   using Reader = ResidentReader<kStored, kWave>;
   using BlockOf = Block<kThreads, kWave>;
   using Team = Cluster<kThreads, kWave>;
   static constexpr int kBatch = 16 / Reader::kWidth;
+  // Of a line of 16-bit logits those at even and at odd places have a maximum each.
+  static constexpr int kMaximaOfGroup = Reader::kWidth == 8 ? 2 : 1;
 
   struct Shared {
     request::RowInputs inputs;
@@ -48,6 +49,7 @@ struct ResidentRow {
     uint64_t total;
     uint64_t group_mass[kMaxGroups];
     float group_max[kMaxGroups];
+    float told[kMaximaOfGroup][kMaxGroups];  // the maxima that other blocks are told
     uint16_t hit[kMaxGroups];
     union {
       uint64_t keys[kListRoom<kListCapacity>];

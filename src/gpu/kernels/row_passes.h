@@ -51,23 +51,36 @@ TOKENDRAW_DEVICE void visit_lines(const typename Row::Reader& reader, int32_t fi
   }
 }
 
-// Calls visit(id, x) for the logits of the groups that are `needed`, and done(group) for every group.
+// Calls visit(id, x) for the vectors of logits, x[i] being that of id + i, of the groups that are `needed`, and
+// done(group) for every group. Work on a whole vector at once lets its memory accesses overlap.
 template <typename Row, typename Needed, typename Visit, typename Done>
-TOKENDRAW_DEVICE void visit_logits(const Needed& needed, int32_t first, int32_t last, const Visit& visit,
-                                   const Done& done) {
+TOKENDRAW_DEVICE void visit_vectors(const Needed& needed, int32_t first, int32_t last, const Visit& visit,
+                                    const Done& done) {
   const typename Row::Reader reader = Row::shared().reader;
   bool nan = false;
   visit_lines<Row, Row::kBatch>(
       reader, first, last, needed,
-      [&](int32_t line, const float(&x)[Row::Reader::kWidth]) {
-        const int32_t id = reader.first_id(line);
+      [&](int32_t line, const float(&x)[Row::Reader::kWidth]) { visit(reader.first_id(line), x); }, done, nan);
+}
+
+// Calls visit(id, x) for the logits of the groups that are `needed`, and done(group) for every group.
+template <typename Row, typename Needed, typename Visit, typename Done>
+TOKENDRAW_DEVICE void visit_logits(const Needed& needed, int32_t first, int32_t last, const Visit& visit,
+                                   const Done& done) {
+  visit_vectors<Row>(
+      needed, first, last,
+      [&](int32_t id, const float(&x)[Row::Reader::kWidth]) {
 #pragma unroll
         for (int i = 0; i < Row::Reader::kWidth; ++i) visit(id + i, x[i]);
       },
-      done, nan);
+      done);
 }
 
-// The same for the groups whose largest logit is at least `low`.
+// The same two for the groups whose largest logit is at least `low`.
+template <typename Row, typename Visit, typename Done>
+TOKENDRAW_DEVICE void visit_vectors_from(float low, int32_t first, int32_t last, const Visit& visit, const Done& done) {
+  visit_vectors<Row>([low](int32_t group) { return Row::shared().group_max[group] >= low; }, first, last, visit, done);
+}
 template <typename Row, typename Visit, typename Done>
 TOKENDRAW_DEVICE void visit_logits_from(float low, int32_t first, int32_t last, const Visit& visit, const Done& done) {
   visit_logits<Row>([low](int32_t group) { return Row::shared().group_max[group] >= low; }, first, last, visit, done);
@@ -145,21 +158,27 @@ TOKENDRAW_DEVICE_CALL void sum_masses(int32_t first, int32_t last, uint64_t* gro
   auto& histogram = Row::shared().histogram;
   GroupSum<kWave> mass = {group_mass};
   uint64_t light = 0;  // of the last bucket, to which most of a peaked row belongs
-  visit_logits<Row>([](int32_t) { return true; }, first, last,
-                    [&](int32_t, float x) {
-                      const float y = rule.exponent(x);
-                      const uint64_t weight = draw::exp2_fixed_quick(y);
-                      mass.sum += weight;
-                      if constexpr (kHistogram) {
-                        const uint32_t bucket = BucketMap<Row::kBuckets>::bucket_of_exponent(y);
-                        if (bucket == Row::kBuckets - 1) {
-                          light += weight;
-                        } else {
-                          histogram.add(bucket, weight);
-                        }
-                      }
-                    },
-                    [&](int32_t group) { mass.finish(group); });
+  visit_vectors<Row>(
+      [](int32_t) { return true; }, first, last,
+      [&](int32_t, const float(&x)[Row::Reader::kWidth]) {
+        constexpr int kWidth = Row::Reader::kWidth;
+        uint64_t weights[kWidth];
+        uint32_t buckets[kWidth];
+#pragma unroll
+        for (int i = 0; i < kWidth; ++i) {
+          const float y = rule.exponent(x[i]);
+          weights[i] = draw::exp2_fixed_quick(y);
+          mass.sum += weights[i];
+          if constexpr (kHistogram) {
+            buckets[i] = BucketMap<Row::kBuckets>::bucket_of_exponent(y);
+            const bool is_light = buckets[i] == Row::kBuckets - 1;
+            light += is_light ? weights[i] : 0;
+            weights[i] = is_light ? 0 : weights[i];
+          }
+        }
+        if constexpr (kHistogram) histogram.template add_all<kWidth>(buckets, weights);
+      },
+      [&](int32_t group) { mass.finish(group); });
   if constexpr (kHistogram) {
     light = warp_sum<kWave>(light);
     if (lane_index<kWave>() == 0) histogram.add(Row::kBuckets - 1, light);
@@ -207,23 +226,31 @@ TOKENDRAW_DEVICE void clear_histogram() {
   platform::block_barrier();
 }
 
-// Of a row that a cluster shares: the histograms of its blocks become their sum. Ends with a barrier.
+// Of a row that a cluster shares: the histograms of its blocks become their sum. Each block adds up a share of the
+// buckets and tells it to all. Ends with a barrier.
 template <typename Row>
 TOKENDRAW_DEVICE void add_up_histogram() {
   if constexpr (Row::Team::kIsCluster) {
     auto& histogram = Row::shared().histogram;
-    constexpr uint32_t kEach = Row::kBuckets / Row::kThreads;
-    uint64_t sums[kEach] = {};
+    const uint32_t blocks = platform::cluster_blocks();  // a power of two
+    const uint32_t thread = platform::thread_index();
+    const uint32_t share = Row::kBuckets / blocks;
+    const uint32_t first = platform::cluster_rank() * share;
+    const uint32_t parts = share < Row::kThreads ? Row::kThreads / share : 1;  // threads of a bucket: neighbours
     platform::cluster_barrier();
-    for (uint32_t rank = 0; rank < platform::cluster_blocks(); ++rank) {
-      const auto* of_rank = platform::cluster_map(&histogram, rank);
-#pragma unroll
-      for (uint32_t i = 0; i < kEach; ++i) sums[i] += of_rank->at(i * Row::kThreads + platform::thread_index());
+    for (uint32_t i = thread; i < share * parts; i += Row::kThreads) {
+      const uint32_t bucket = first + i / parts;
+      uint64_t sum = 0;
+#pragma unroll 4
+      for (uint32_t rank = i % parts; rank < blocks; rank += parts) {
+        sum += platform::cluster_map(&histogram, rank)->at(bucket);
+      }
+      for (uint32_t mask = 1; mask < parts; mask *= 2) sum += platform::warp_shuffle_xor<Row::kWave>(sum, mask);
+      for (uint32_t rank = i % parts; rank < blocks; rank += parts) {
+        platform::cluster_map(&histogram, rank)->set(bucket, sum);
+      }
     }
     platform::cluster_barrier();
-#pragma unroll
-    for (uint32_t i = 0; i < kEach; ++i) histogram.set(i * Row::kThreads + platform::thread_index(), sums[i]);
-    platform::block_barrier();
   }
 }
 
@@ -231,12 +258,23 @@ TOKENDRAW_DEVICE void add_up_histogram() {
 template <typename Row>
 TOKENDRAW_DEVICE_CALL void fill_histogram(float low, float high, BucketMap<Row::kBuckets> map, bool of_mass) {
   clear_histogram<Row>();
-  visit_logits_from<Row>(
+  visit_vectors_from<Row>(
       low, 0, Row::groups(),
-      [&](int32_t, float x) {
-        if (!(x >= low && x <= high)) return;
-        const uint32_t bucket = map.bucket(x, draw::ordered_bits(draw::add_rn(x, 0.0f)));
-        Row::shared().histogram.add(bucket, of_mass ? map.rule.finite_weight(x) : 1);
+      [&](int32_t, const float(&x)[Row::Reader::kWidth]) {
+        constexpr int kWidth = Row::Reader::kWidth;
+        bool any = false;
+#pragma unroll
+        for (int i = 0; i < kWidth; ++i) any = any || (x[i] >= low && x[i] <= high);
+        if (!any) return;
+        uint64_t values[kWidth];
+        uint32_t buckets[kWidth];
+#pragma unroll
+        for (int i = 0; i < kWidth; ++i) {
+          const bool inside = x[i] >= low && x[i] <= high;
+          buckets[i] = inside ? map.bucket(x[i], draw::ordered_bits(draw::add_rn(x[i], 0.0f))) : 0;
+          values[i] = !inside ? 0 : of_mass ? map.rule.finite_weight(x[i]) : 1;
+        }
+        Row::shared().histogram.template add_all<kWidth>(buckets, values);
       },
       [](int32_t) {});
   platform::block_barrier();

@@ -31,6 +31,14 @@ struct WeightRule {
   }
   // The same if the largest logit is finite.
   TOKENDRAW_DEVICE uint64_t finite_weight(float x) const { return draw::exp2_fixed_quick(exponent(x)); }
+  // A lower bound of the logits that weigh at least `least`, near it: 2^e (1 + f) has a logarithm of at least e + f.
+  TOKENDRAW_DEVICE float bound_of_weight(uint64_t least) const {
+    const uint32_t bits = draw::float_bits(static_cast<float>(least));
+    const float logarithm = static_cast<float>(static_cast<int32_t>(bits >> 23) - (127 + 42)) +
+                            static_cast<float>(bits & 0x7fffffu) * 0x1p-23f;
+    // Weights are monotone and right to 2^-21; this leaves room for that and for the roundings here.
+    return draw::sub_rn(max, draw::div_rn(draw::sub_rn(0.01f, logarithm), scale));
+  }
   TOKENDRAW_DEVICE float exponent(float x) const { return draw::mul_rn(draw::sub_rn(x, max), scale); }
 };
 
@@ -49,11 +57,26 @@ struct Histogram {
   }
   // A sum of 64 bits by two additions of 32: the old value tells the carry.
   TOKENDRAW_DEVICE void add(uint32_t bucket, uint64_t value) {
-    const auto value_low = static_cast<uint32_t>(value);
-    const uint32_t old = platform::atomic_add(&low[bucket], value_low);
-    const uint32_t carry = old + value_low < value_low ? 1 : 0;
-    const uint32_t value_high = static_cast<uint32_t>(value >> 32) + carry;
-    if (value_high != 0) platform::atomic_add(&high[bucket], value_high);
+    const uint32_t buckets[1] = {bucket};
+    const uint64_t values[1] = {value};
+    add_all<1>(buckets, values);
+  }
+  // The first additions of all values are under way before the first old value is looked at. Those of 0 are left out.
+  template <int kCount>
+  TOKENDRAW_DEVICE void add_all(const uint32_t (&buckets)[kCount], const uint64_t (&values)[kCount]) {
+    uint32_t old[kCount];
+#pragma unroll
+    for (int i = 0; i < kCount; ++i) {
+      old[i] = 0;
+      if (values[i] != 0) old[i] = platform::atomic_add(&low[buckets[i]], static_cast<uint32_t>(values[i]));
+    }
+#pragma unroll
+    for (int i = 0; i < kCount; ++i) {
+      const auto value_low = static_cast<uint32_t>(values[i]);
+      const uint32_t carry = old[i] + value_low < value_low ? 1 : 0;
+      const uint32_t value_high = static_cast<uint32_t>(values[i] >> 32) + carry;
+      if (value_high != 0) platform::atomic_add(&high[buckets[i]], value_high);
+    }
   }
 };
 

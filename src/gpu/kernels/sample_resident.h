@@ -56,9 +56,10 @@ TOKENDRAW_DEVICE void tell_maxima(const Arguments& a, bool nan) {
   for (uint32_t i = 0; i < kMaxima / Row::kThreads; ++i) {
     const uint32_t place = i * Row::kThreads + thread;
     const uint32_t to_rank = place & ((1u << cluster_shift) - 1);
-    const uint32_t group = place >> cluster_shift;
-    *platform::cluster_map(&s.cluster.maxima[rank * each + group], to_rank) =
-        group < groups ? s.group_max[group] : -draw::infinity();
+    const uint32_t slot = place >> cluster_shift;
+    const uint32_t group = slot / Row::kMaximaOfGroup;
+    *platform::cluster_map(&s.cluster.maxima[rank * each + slot], to_rank) =
+        group < groups ? s.told[slot % Row::kMaximaOfGroup][group] : -draw::infinity();
   }
   if (nan && thread < platform::cluster_blocks()) platform::atomic_or(platform::cluster_map(&s.cluster.nan, thread), 1u);
 }
@@ -76,16 +77,6 @@ TOKENDRAW_DEVICE float largest_told() {
   return draw::from_ordered_bits(platform::warp_largest<kWave>(draw::ordered_bits(largest)));
 }
 
-// A lower bound of the logits that weigh at least `least`, near it: 2^e (1 + f) has a logarithm of at least e + f.
-TOKENDRAW_DEVICE float bound_of_weight(const WeightRule& rule, uint64_t least) {
-  const auto as_float = static_cast<float>(least);
-  const uint32_t bits = draw::float_bits(as_float);
-  const float logarithm = static_cast<float>(static_cast<int32_t>(bits >> 23) - (127 + 42)) +
-                          static_cast<float>(bits & 0x7fffffu) * 0x1p-23f;
-  // Weights are monotone and right to 2^-21; this leaves room for that and for the roundings here.
-  return draw::sub_rn(rule.max, draw::div_rn(draw::sub_rn(0.01f, logarithm), rule.scale));
-}
-
 // At or above what a row's logits are candidates.
 template <typename Row>
 TOKENDRAW_DEVICE float candidate_threshold(const CandidateRule& candidates) {
@@ -94,11 +85,12 @@ TOKENDRAW_DEVICE float candidate_threshold(const CandidateRule& candidates) {
   float threshold = draw::from_ordered_bits(draw::ordered_bits(-draw::infinity()) + 1);
   if (candidates.by_k) {
     const int32_t k = candidates.must_check ? kNucleusCandidates : s.inputs.params.top_k;
-    threshold = threshold_of<Row>(rule.max, plan::kGpuClusterMaxima, static_cast<uint32_t>(k),
-                                  [](uint32_t i) { return Row::shared().cluster.maxima[i]; });
+    threshold = threshold_of<Row, plan::kGpuClusterMaxima>(
+        rule.max, plan::kGpuClusterMaxima, static_cast<uint32_t>(k),
+        [](uint32_t, uint32_t i) { return Row::shared().cluster.maxima[i]; });
   }
   if (candidates.by_m && !rule.infinite()) {
-    const float least = bound_of_weight(rule, s.inputs.params.min_weight);  // NaN or -inf: no bound
+    const float least = rule.bound_of_weight(s.inputs.params.min_weight);  // NaN or -inf: no bound
     threshold = platform::max_number(threshold, least);
   }
   return threshold;
@@ -158,6 +150,34 @@ TOKENDRAW_DEVICE void collect_candidates(uint32_t n) {
   platform::block_barrier();
 }
 
+// Leaves out of a list of n <= kListCapacity keys what cannot be among the top k; returns how many are left. Ends with a
+// barrier.
+template <typename Row>
+TOKENDRAW_DEVICE_CALL uint32_t keep_top_k(uint32_t n) {
+  auto& s = Row::shared();
+  constexpr uint32_t kEach = (Row::kListCapacity + Row::kThreads - 1) / Row::kThreads;
+  const uint32_t thread = platform::thread_index();
+  uint64_t keys[kEach];
+#pragma unroll
+  for (uint32_t i = 0; i < kEach; ++i) {
+    const uint32_t place = i * Row::kThreads + thread;
+    keys[i] = place < n ? s.keys[place] : 0;
+  }
+  // The counts take the list's place, so the keys are looked at from registers.
+  const float threshold = threshold_of<Row, Row::kListCapacity>(
+      s.rule.max, n, static_cast<uint32_t>(s.inputs.params.top_k),
+      [&](uint32_t step, uint32_t) { return draw::rank_key_logit(keys[step]); });
+  const uint64_t least = draw::rank_key(threshold, ~uint32_t{0});
+  if (thread == 0) s.listed = 0;
+  platform::block_barrier();
+#pragma unroll
+  for (uint32_t i = 0; i < kEach; ++i) {
+    if (keys[i] >= least && keys[i] != 0) s.keys[platform::atomic_add(&s.listed, 1u)] = keys[i];
+  }
+  platform::block_barrier();
+  return s.listed;
+}
+
 // The mass of the block, from those of its warps; all warps have theirs.
 template <typename Row>
 TOKENDRAW_DEVICE uint64_t mass_of_block() {
@@ -210,7 +230,8 @@ TOKENDRAW_DEVICE bool try_candidates(const Arguments& a, int64_t row, uint32_t s
   if (rank == 0) collect_candidates<Row>(n);
   platform::cluster_arrive();
   if (rank == 0) {
-    const Drawn drawn = n <= kPairwise ? draw_from_pairs<Row>(n) : draw_from_sorted<Row>(n);
+    const uint32_t size = n > kPairwise && rule.by_k && !rule.must_check ? keep_top_k<Row>(n) : n;
+    const Drawn drawn = size <= kPairwise ? draw_from_pairs<Row>(size) : draw_from_sorted<Row>(size);
     write_result(a, row, result_of<Row>(drawn, status));
   }
   platform::cluster_wait();  // what block 0 collects from is there until it has it
@@ -267,7 +288,8 @@ TOKENDRAW_DEVICE void write_best(const Arguments& a, int64_t row, uint32_t statu
   const uint32_t each_shift = 31 - static_cast<uint32_t>(platform::leading_zeros(plan::kGpuClusterMaxima)) -
                               static_cast<uint32_t>(a.cluster_shift);
   if (first >> each_shift != platform::cluster_rank()) return;
-  const int32_t line = static_cast<int32_t>(first & ((1u << each_shift) - 1)) * s.settings.group_lines;
+  const uint32_t group = (first & ((1u << each_shift) - 1)) / Row::kMaximaOfGroup;
+  const int32_t line = static_cast<int32_t>(group) * s.settings.group_lines;
   const int32_t last = line + s.settings.group_lines;
   const int32_t lines = s.reader.lines();
   const Found best = warp_find_in_lines<Row>(line, last < lines ? last : lines, 0,

@@ -28,44 +28,96 @@ TOKENDRAW_DEVICE_CALL BucketRange find_range() {
   const auto& s = Row::shared();
   platform::block_barrier();
   const Bucket bucket = find_bucket<Row>(draw::top_p_need(s.total, s.inputs.params.top_p));
-  uint32_t low = draw::ordered_bits(smallest_weighing<Row>(1));
+  // The lightest weigh 1; what is lighter adds nothing.
+  const float lightest = s.rule.bound_of_weight(1);
+  uint32_t low = draw::ordered_bits(lightest == lightest ? draw::add_rn(lightest, 0.0f) : -draw::infinity());
   uint32_t high = draw::ordered_bits(s.rule.max);
   narrow_to_bucket<Row>({true, s.rule, high, 0}, bucket.number, &low, &high);
   return {draw::from_ordered_bits(low), draw::from_ordered_bits(high), bucket.goal};
 }
 
-// The pass over the groups [first, last): group_above[group] becomes the mass above the range, and list(hit, id, x) is
-// called by all lanes of a warp together, `hit` saying whether a lane's logit is in the range. No barrier.
+// The pass over the groups [first, last): group_above[group] becomes the mass above the range, and list(x, id) is called
+// by all lanes of a warp together for every vector of logits.
 template <typename Row, typename List>
 TOKENDRAW_DEVICE void sum_above_and_list(const BucketRange& range, int32_t first, int32_t last, uint64_t* group_above,
                                          const List& list) {
   const WeightRule rule = Row::shared().rule;
   GroupSum<Row::kWave> above = {group_above};
-  visit_logits_from<Row>(
+  visit_vectors_from<Row>(
       range.low, first, last,
-      [&](int32_t id, float x) {
-        above.sum += x > range.high ? rule.finite_weight(x) : 0;
-        list(x >= range.low && x <= range.high, id, x);
+      [&](int32_t id, const float(&x)[Row::Reader::kWidth]) {
+#pragma unroll
+        for (int i = 0; i < Row::Reader::kWidth; ++i) {
+          const uint64_t weight = rule.finite_weight(x[i]);
+          above.sum += x[i] > range.high ? weight : 0;
+        }
+        list(x, id);
       },
       [&](int32_t group) { above.finish(group); });
 }
 
+// Adds a key's weight to the mass of its group, if this block has it.
+template <typename Row>
+TOKENDRAW_DEVICE void add_to_group(uint64_t key) {
+  auto& s = Row::shared();
+  const int32_t place = s.reader.place_of(static_cast<int32_t>(draw::rank_key_id(key)));
+  if constexpr (Row::Team::kIsCluster) {
+    if (!s.reader.has_place(place)) return;
+  }
+  const int32_t line = place / Row::Reader::kLine;
+  platform::atomic_add(&s.group_mass[line >> Row::shift_of(s.settings.group_lines)],
+                       s.rule.weight(draw::rank_key_logit(key)));
+}
+
+// Of a long list: keeps the keys of the bucket, of a finer histogram, in which the mass reaches *goal, which becomes
+// what is left of it there. What is above belongs to the group masses. Returns the size.
+template <typename Row>
+TOKENDRAW_DEVICE_CALL uint32_t narrow_list(uint32_t n, const BucketRange& range, uint64_t* goal) {
+  auto& s = Row::shared();
+  constexpr uint32_t kEach = (Row::kListCapacity + Row::kThreads - 1) / Row::kThreads;
+  const uint32_t thread = platform::thread_index();
+  const uint32_t low = draw::ordered_bits(range.low);
+  const uint32_t high = draw::ordered_bits(range.high);
+  uint32_t shift = 0;
+  while (((high - low) >> shift) >= Row::kBuckets) ++shift;
+  uint64_t keys[kEach];
+  uint64_t weights[kEach];
+  uint32_t buckets[kEach];
+#pragma unroll
+  for (uint32_t i = 0; i < kEach; ++i) {
+    const uint32_t place = i * Row::kThreads + thread;
+    keys[i] = place < n ? s.keys[place] : 0;
+    weights[i] = place < n ? s.rule.finite_weight(draw::rank_key_logit(keys[i])) : 0;
+    buckets[i] = place < n ? (high - static_cast<uint32_t>(keys[i] >> 32)) >> shift : 0;
+  }
+  clear_histogram<Row>();  // takes the list's place
+  s.histogram.template add_all<kEach>(buckets, weights);
+  platform::block_barrier();
+  const Bucket bucket = find_bucket<Row>(*goal);
+  if (thread == 0) s.listed = 0;
+  platform::block_barrier();
+#pragma unroll
+  for (uint32_t i = 0; i < kEach; ++i) {
+    if (keys[i] == 0) continue;
+    if (buckets[i] < bucket.number) add_to_group<Row>(keys[i]);
+    if (buckets[i] == bucket.number) s.keys[platform::atomic_add(&s.listed, 1u)] = keys[i];
+  }
+  platform::block_barrier();
+  *goal = bucket.goal;
+  return s.listed;
+}
+
 // From the n keys of the list and the group masses above the range.
 template <typename Row>
-TOKENDRAW_DEVICE_CALL Drawn draw_from_range(uint32_t n, uint64_t goal) {
+TOKENDRAW_DEVICE_CALL Drawn draw_from_range(uint32_t n, const BucketRange& range) {
   auto& s = Row::shared();
+  uint64_t goal = range.goal;
+  platform::block_barrier();
+  if (n > 2 * Row::kWave) n = narrow_list<Row>(n, range, &goal);
   block_sort_descending<Row, Row::kThreads, Row::kWave>(n);
   const Prefix prefix = prefix_of_list<Row>(n, n, 0, goal);
   const uint64_t cut = s.keys[prefix.size - 1];
-  const int32_t group_length = s.settings.group_lines * Row::Reader::kLine;
-  for (uint32_t i = platform::thread_index(); i < prefix.size; i += Row::kThreads) {
-    const uint64_t key = s.keys[i];
-    const int32_t place = s.reader.place_of(static_cast<int32_t>(draw::rank_key_id(key)));
-    if constexpr (Row::Team::kIsCluster) {
-      if (!s.reader.has_place(place)) continue;  // another block's
-    }
-    platform::atomic_add(&s.group_mass[place / group_length], s.rule.weight(draw::rank_key_logit(key)));
-  }
+  for (uint32_t i = platform::thread_index(); i < prefix.size; i += Row::kThreads) add_to_group<Row>(s.keys[i]);
   platform::block_barrier();
   int64_t kept = 0;
   if (s.settings.wants_kept) kept = static_cast<int64_t>(count_from<Row>(cut, smallest_weighing<Row>(1)));
@@ -83,15 +135,14 @@ TOKENDRAW_DEVICE_CALL bool search_top_p(Drawn* drawn) {
   platform::block_barrier();
   if (platform::thread_index() == 0) s.listed = 0;
   platform::block_barrier();
-  sum_above_and_list<Row>(range, 0, Row::groups(), s.group_mass, [&](bool hit, int32_t id, float x) {
-    if (!hit) return;
-    const uint32_t place = platform::atomic_add(&s.listed, 1u);
-    if (place < Row::kListCapacity) s.keys[place] = draw::rank_key(draw::add_rn(x, 0.0f), static_cast<uint32_t>(id));
-  });
+  sum_above_and_list<Row>(range, 0, Row::groups(), s.group_mass,
+                          [&](const float(&x)[Row::Reader::kWidth], int32_t id) {
+                            list_own<Row>(x, id, range.low, range.high);
+                          });
   platform::block_barrier();
   const uint32_t n = share_list<Row>();
   if (n > Row::kListCapacity) return false;
-  *drawn = draw_from_range<Row>(n, range.goal);
+  *drawn = draw_from_range<Row>(n, range);
   return true;
 }
 
@@ -145,24 +196,31 @@ TOKENDRAW_DEVICE void search_shared_groups(const Arguments& a, int64_t row, int3
     state->high = range.high;
   }
   uint64_t* list = a.list != nullptr ? a.list + row * plan::kGpuListCapacity : nullptr;
-  sum_above_and_list<Row>(range, first, last, a.group_mass + row * kMaxGroups, [&](bool hit, int32_t id, float x) {
-    if (list == nullptr) return;
-    // One reservation for the warp: its blocks share the counter with others.
-    constexpr int kWave = Row::kWave;
-    const uint64_t hits = platform::warp_ballot<kWave>(hit);
-    if (hits == 0) return;
-    const auto leader = static_cast<uint32_t>(platform::first_bit(hits));
-    const uint32_t lane = lane_index<kWave>();
-    uint32_t place = 0;
-    if (lane == leader) {
-      place = platform::atomic_add(&state->listed, static_cast<uint32_t>(platform::count_bits(hits)));
-    }
-    place = platform::warp_shuffle<kWave>(place, leader);
-    place += static_cast<uint32_t>(platform::count_bits(hits & ((uint64_t{1} << lane) - 1)));
-    if (hit && place < kSharedListCapacity<Row>) {
-      list[place] = draw::rank_key(draw::add_rn(x, 0.0f), static_cast<uint32_t>(id));
-    }
-  });
+  sum_above_and_list<Row>(
+      range, first, last, a.group_mass + row * kMaxGroups, [&](const float(&x)[Row::Reader::kWidth], int32_t id) {
+        if (list == nullptr) return;
+        // One reservation for the warp: its blocks share the counter with others.
+        constexpr int kWave = Row::kWave;
+        uint32_t hits = 0;
+#pragma unroll
+        for (int i = 0; i < Row::Reader::kWidth; ++i) {
+          hits |= x[i] >= range.low && x[i] <= range.high ? uint32_t{1} << i : 0;
+        }
+        if (platform::warp_ballot<kWave>(hits != 0) == 0) return;
+        const auto own = static_cast<uint32_t>(platform::count_bits(hits));
+        const auto up_to = static_cast<uint32_t>(warp_inclusive_sum<kWave>(own));
+        uint32_t place = 0;
+        if (lane_index<kWave>() == kWave - 1) place = platform::atomic_add(&state->listed, up_to);
+        place = platform::warp_shuffle<kWave>(place, static_cast<uint32_t>(kWave - 1)) + up_to - own;
+#pragma unroll
+        for (int i = 0; i < Row::Reader::kWidth; ++i) {
+          if ((hits >> i & 1u) == 0) continue;
+          if (place < kSharedListCapacity<Row>) {
+            list[place] = draw::rank_key(draw::add_rn(x[i], 0.0f), static_cast<uint32_t>(id + i));
+          }
+          ++place;
+        }
+      });
 }
 
 // The token of such a row, by the one block that finishes it and knows the group masses; false if the bucket holds too
@@ -182,7 +240,7 @@ TOKENDRAW_DEVICE_CALL bool draw_after_shared_search(const Arguments& a, int64_t 
       s.keys[i] = a.list[row * plan::kGpuListCapacity + i];
     }
   }
-  *drawn = draw_from_range<Row>(n, state.goal);
+  *drawn = draw_from_range<Row>(n, {state.low, state.high, state.goal});
   return true;
 }
 
