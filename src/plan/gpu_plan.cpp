@@ -68,7 +68,7 @@ GpuPlan make_gpu_plan(const Shape& shape, const DeviceFacts& facts) {
     const int32_t most = kGpuClusterMaxima / gpu.cluster / (two ? 2 : 1);
     const int32_t warps = kGpuClusterThreads / facts.wave_width;
     gpu.group_lines = 1;
-    while (divide_up(lines_each, gpu.group_lines) > (most < kGpuClusterThreads ? most : kGpuClusterThreads)) {
+    while (divide_up(lines_each, gpu.group_lines) > (most < kGpuClusterGroups ? most : kGpuClusterGroups)) {
       gpu.group_lines *= 2;
     }
     gpu.block_lines = divide_up(lines, gpu.cluster);

@@ -25,9 +25,10 @@ inline constexpr int32_t kGpuSearchStateBytes = 32;
 inline constexpr int32_t kGpuRowStateBytes = 256;  // of a row's inputs, kept from one kernel to the next
 
 // Of the kernel whose clusters of blocks hold rows in shared memory.
-inline constexpr int32_t kGpuClusterThreads = 256;          // of a block, each of which has a group at most
-inline constexpr int32_t kGpuClusterMaxima = 1024;          // that the blocks of a cluster tell each other
-inline constexpr int32_t kGpuClusterStaticBytes = 20 * 1024;  // of shared memory, beside the logits, at most
+inline constexpr int32_t kGpuClusterThreads = 256;         // of a block
+inline constexpr int32_t kGpuClusterGroups = 128;          // of a block, at most
+inline constexpr int32_t kGpuClusterMaxima = 1024;         // that the blocks of a cluster tell each other
+inline constexpr int32_t kGpuClusterStaticBytes = 11 * 1024 + 640;  // of shared memory beside the logits, at most
 
 struct GpuPlan {
   int32_t wave_width;   // lanes in a warp

@@ -18,13 +18,14 @@ TOKENDRAW_DEVICE uint32_t near_bucket(float distance) {
 }
 
 // A value that at least `wanted` of n values reach, the i-th being value_at(i / kThreads, i), and not many more; the smallest finite one if there
-// are fewer or the wanted ones lie far from `max`, the largest. n is at most kMost. Begins with a barrier. Uses the histogram.
+// are fewer or the wanted ones lie far from `max`, the largest. n is at most kMost. Begins with a barrier. Uses the
+// second half of the histogram.
 template <typename Row, int kMost, typename ValueAt>
 TOKENDRAW_DEVICE float threshold_of(float max, uint32_t n, uint32_t wanted, const ValueAt& value_at) {
   constexpr int kWave = Row::kWave;
   constexpr uint32_t kEach = kNearBuckets / kWave;
   static_assert(kNearBuckets <= Row::kBuckets && kNearBuckets <= Row::kThreads);
-  uint32_t* near = Row::shared().histogram.low;
+  uint32_t* near = Row::shared().histogram.high;
   const uint32_t thread = platform::thread_index();
   platform::block_barrier();
   if (thread < kNearBuckets) near[thread] = 0;

@@ -95,11 +95,26 @@ TOKENDRAW_DEVICE_CALL void narrow_to_bucket(BucketMap<Row::kBuckets> map, uint32
   const auto bucket_of = [&](uint32_t bits) { return map.bucket(draw::from_ordered_bits(bits), bits); };
   const uint32_t old_low = *low;
   const uint32_t old_high = *high;
+  // The bounds lie near where a bucket ends by calculation; that is tried first.
+  const auto smallest = [&](float end, const auto& enough) {
+    uint32_t below = old_low;
+    uint32_t reaches = old_high;
+    if (map.by_exponent && map.rule.scale > 0.0f) {
+      const float x = map.rule.max - end / (BucketMap<Row::kBuckets>::kPerUnit * map.rule.scale);
+      const float margin = 0x1p-20f * ((x < 0.0f ? -x : x) + (map.rule.max < 0.0f ? -map.rule.max : map.rule.max));
+      const uint32_t lower = draw::ordered_bits(x - margin);
+      const uint32_t upper = draw::ordered_bits(x + margin);
+      if (lower > below && lower < reaches && !enough(lower)) below = lower;
+      if (upper > below && upper < reaches && enough(upper)) reaches = upper;
+    }
+    return warp_smallest<Row::kWave>(below, reaches, enough);
+  };
+  const auto end = static_cast<float>(bucket);
   if (bucket_of(old_low) > bucket) {
-    *low = warp_smallest<Row::kWave>(old_low, old_high, [&](uint32_t bits) { return bucket_of(bits) <= bucket; });
+    *low = smallest(end + 0.5f, [&](uint32_t bits) { return bucket_of(bits) <= bucket; });
   }
   if (bucket_of(old_high) < bucket) {
-    *high = warp_smallest<Row::kWave>(old_low, old_high, [&](uint32_t bits) { return bucket_of(bits) < bucket; }) - 1;
+    *high = smallest(end - 0.5f, [&](uint32_t bits) { return bucket_of(bits) < bucket; }) - 1;
   }
   // No effective logit is -0, which compares equal to the 0 above it.
   if (*high == draw::ordered_bits(-0.0f) && *high > *low) --*high;

@@ -115,12 +115,12 @@ template <typename Row>
 TOKENDRAW_DEVICE_CALL Drawn draw_from_pairs(uint32_t n) {
   constexpr int kWave = Row::kWave;
   constexpr uint32_t kAtOnce = 4;
-  static_assert(2 * kPairwise <= kListRoom<Row::kListCapacity> && 2 * kPairwise <= Row::kMaxGroups);
+  static_assert(4 * kPairwise <= kListRoom<Row::kListCapacity>);
   auto& s = Row::shared();
   const draw::RowParams& params = s.inputs.params;
-  uint64_t* ranked = s.keys + kPairwise;          // the keys by rank
-  uint64_t* weights = s.group_mass;               // of the list's keys,
-  uint64_t* ranked_to = s.group_mass + kPairwise;  // and by rank the mass up to a key, itself included
+  uint64_t* ranked = s.keys + kPairwise;         // the keys by rank
+  uint64_t* weights = s.keys + 2 * kPairwise;     // of the list's keys,
+  uint64_t* ranked_to = s.keys + 3 * kPairwise;   // and by rank the mass up to a key, itself included
   const uint32_t thread = platform::thread_index();
   const uint32_t parts_shift = n <= kPairwise / 2 ? kPairsShift<Row> + 1 : kPairsShift<Row>;
   const uint32_t parts = 1u << parts_shift;  // threads of one key; neighbours in a warp

@@ -9,18 +9,20 @@
 
 namespace tokendraw::gpu {
 
-inline constexpr uint32_t kBlockCandidates = plan::kGpuClusterMaxima / 2;
+inline constexpr uint32_t kBlockCandidates = 512;  // that a block lists, and that block 0 collects from all
 
 // What the blocks of a cluster tell each other beside their logits.
 struct ClusterShared {
-  union {
-    float maxima[plan::kGpuClusterMaxima];   // of groups of all blocks, by rank; and when they have been used
-    uint64_t candidates[kBlockCandidates];   // keys at or above the threshold, for block 0
-  };
   uint32_t listed[kMaxClusterBlocks];       // candidates of each block,
   uint64_t listed_mass[kMaxClusterBlocks];  // what they weigh,
   uint64_t mass[kMaxClusterBlocks];         // and what all of the block's logits weigh
   uint32_t nan;                             // a block saw a NaN
+};
+
+// In the place of a histogram.
+struct ClusterLists {
+  float maxima[plan::kGpuClusterMaxima];  // of groups of all blocks, by rank
+  uint64_t candidates[kBlockCandidates];  // keys at or above the threshold, for block 0, beside the list
 };
 
 template <request::Dtype kDtype, bool kEdited, int kWaveWidth>
@@ -28,7 +30,7 @@ struct ResidentRow {
   static constexpr int kWave = kWaveWidth;
   static constexpr int kThreads = plan::kGpuClusterThreads;
   static constexpr int kWarps = kThreads / kWave;
-  static constexpr int kMaxGroups = plan::kGpuClusterThreads;  // of a block
+  static constexpr int kMaxGroups = plan::kGpuClusterGroups;  // of a block
   static constexpr int kListCapacity = TOKENDRAW_GPU_LIST_CAPACITY < 1024 ? TOKENDRAW_GPU_LIST_CAPACITY : 1024;
   static constexpr int kBuckets = 1024;
   static constexpr request::Dtype kStored = kEdited ? request::Dtype::kF32 : kDtype;
@@ -36,7 +38,8 @@ struct ResidentRow {
   using Reader = ResidentReader<kStored, kWave>;
   using BlockOf = Block<kThreads, kWave>;
   using Team = Cluster<kThreads, kWave>;
-  static constexpr int kBatch = 16 / Reader::kWidth;
+  // Memory is near, and code that runs once for a row is slower to fetch than to run: short loops.
+  static constexpr int kBatch = 1;
   // Of a line of 16-bit logits those at even and at odd places have a maximum each.
   static constexpr int kMaximaOfGroup = Reader::kWidth == 8 ? 2 : 1;
 
@@ -47,13 +50,18 @@ struct ResidentRow {
     Settings settings;
     WeightRule rule;
     uint64_t total;
-    uint64_t group_mass[kMaxGroups];
+    // Three blocks that hold 64 KB of a row each are to fit into a multiprocessor, so what is used one after the other
+    // shares its place.
+    union {
+      float told[kMaximaOfGroup][kMaxGroups];  // the maxima that other blocks are told
+      uint64_t group_mass[kMaxGroups];
+      uint16_t hit[kMaxGroups];
+    };
     float group_max[kMaxGroups];
-    float told[kMaximaOfGroup][kMaxGroups];  // the maxima that other blocks are told
-    uint16_t hit[kMaxGroups];
     union {
       uint64_t keys[kListRoom<kListCapacity>];
       Histogram<kBuckets> histogram;
+      ClusterLists lists;
     };
     ClusterShared cluster;
     platform::CopyBarrier copied[kWarps];

@@ -16,6 +16,20 @@ TOKENDRAW_DEVICE void visit_lines(const typename Row::Reader& reader, int32_t fi
   const int32_t group_lines = Row::shared().settings.group_lines;
   const int32_t group_shift = Row::shift_of(group_lines);
   const int32_t lines = reader.lines();
+  if constexpr (kLines == 1) {  // a short loop
+    for (int32_t group = first + static_cast<int32_t>(warp_index<kWave>()); group < last; group += Row::kWarps) {
+      const int32_t end = (group + 1) * group_lines < lines ? (group + 1) * group_lines : lines;
+      const bool visited = needed(group);
+#pragma unroll 1
+      for (int32_t line = visited ? group * group_lines : end; line < end; ++line) {
+        float x[Row::Reader::kWidth];
+        reader.convert(reader.fetch(line), line, x, nan);
+        visit(line, x);
+      }
+      done(group);
+    }
+    return;
+  }
   const int32_t at_once = group_lines < kLines ? kLines >> group_shift : 1;
   for (int32_t group = first + static_cast<int32_t>(warp_index<kWave>()) * at_once; group < last;
        group += Row::kWarps * at_once) {
@@ -120,6 +134,9 @@ struct GroupSum {
   }
 };
 
+// All bits or none: a value that is masked is computed without a branch, which lets its neighbours overlap.
+TOKENDRAW_DEVICE uint64_t mask_of(bool yes) { return uint64_t{0} - (yes ? 1 : 0); }
+
 // Which keys are at least a cut, without making the keys.
 struct CutTest {
   float x;
@@ -144,7 +161,7 @@ TOKENDRAW_DEVICE_CALL void sum_masses_from(uint64_t cut, int32_t first, int32_t 
       [&](int32_t id, float x) {
         // Of a row whose largest is +inf only those weigh something, and all the same.
         const uint64_t weight = infinite ? (x == rule.max ? draw::kWeightOne : 0) : rule.finite_weight(x);
-        mass.sum += test.keeps(id, x) ? weight : 0;
+        mass.sum += weight & mask_of(test.keeps(id, x));
       },
       [&](int32_t group) { mass.finish(group); });
 }
@@ -164,6 +181,7 @@ TOKENDRAW_DEVICE_CALL void sum_masses(int32_t first, int32_t last, uint64_t* gro
         constexpr int kWidth = Row::Reader::kWidth;
         uint64_t weights[kWidth];
         uint32_t buckets[kWidth];
+        bool heavy = false;
 #pragma unroll
         for (int i = 0; i < kWidth; ++i) {
           const float y = rule.exponent(x[i]);
@@ -171,12 +189,17 @@ TOKENDRAW_DEVICE_CALL void sum_masses(int32_t first, int32_t last, uint64_t* gro
           mass.sum += weights[i];
           if constexpr (kHistogram) {
             buckets[i] = BucketMap<Row::kBuckets>::bucket_of_exponent(y);
-            const bool is_light = buckets[i] == Row::kBuckets - 1;
-            light += is_light ? weights[i] : 0;
-            weights[i] = is_light ? 0 : weights[i];
+            // Light ones add nothing here, to some bucket or other, so that they do not wait for one another.
+            const uint64_t mask = buckets[i] == Row::kBuckets - 1 ? ~uint64_t{0} : 0;
+            light += weights[i] & mask;
+            weights[i] &= ~mask;
+            heavy = heavy || mask == 0;
+            if (mask != 0) buckets[i] = lane_index<kWave>() * kWidth + static_cast<uint32_t>(i);
           }
         }
-        if constexpr (kHistogram) histogram.template add_all<kWidth>(buckets, weights);
+        if constexpr (kHistogram) {
+          if (heavy) histogram.template add_all<kWidth>(buckets, weights);
+        }
       },
       [&](int32_t group) { mass.finish(group); });
   if constexpr (kHistogram) {
@@ -271,7 +294,8 @@ TOKENDRAW_DEVICE_CALL void fill_histogram(float low, float high, BucketMap<Row::
 #pragma unroll
         for (int i = 0; i < kWidth; ++i) {
           const bool inside = x[i] >= low && x[i] <= high;
-          buckets[i] = inside ? map.bucket(x[i], draw::ordered_bits(draw::add_rn(x[i], 0.0f))) : 0;
+          buckets[i] = inside ? map.bucket(x[i], draw::ordered_bits(draw::add_rn(x[i], 0.0f)))
+                              : lane_index<Row::kWave>() * kWidth + static_cast<uint32_t>(i);
           values[i] = !inside ? 0 : of_mass ? map.rule.finite_weight(x[i]) : 1;
         }
         Row::shared().histogram.template add_all<kWidth>(buckets, values);

@@ -61,21 +61,19 @@ struct Histogram {
     const uint64_t values[1] = {value};
     add_all<1>(buckets, values);
   }
-  // The first additions of all values are under way before the first old value is looked at. Those of 0 are left out.
+  // The first additions of all values are under way before the first old value is looked at, and none hangs on a branch.
   template <int kCount>
   TOKENDRAW_DEVICE void add_all(const uint32_t (&buckets)[kCount], const uint64_t (&values)[kCount]) {
     uint32_t old[kCount];
 #pragma unroll
     for (int i = 0; i < kCount; ++i) {
-      old[i] = 0;
-      if (values[i] != 0) old[i] = platform::atomic_add(&low[buckets[i]], static_cast<uint32_t>(values[i]));
+      old[i] = platform::atomic_add(&low[buckets[i]], static_cast<uint32_t>(values[i]));
     }
 #pragma unroll
     for (int i = 0; i < kCount; ++i) {
       const auto value_low = static_cast<uint32_t>(values[i]);
       const uint32_t carry = old[i] + value_low < value_low ? 1 : 0;
-      const uint32_t value_high = static_cast<uint32_t>(values[i] >> 32) + carry;
-      if (value_high != 0) platform::atomic_add(&high[buckets[i]], value_high);
+      platform::atomic_add(&high[buckets[i]], static_cast<uint32_t>(values[i] >> 32) + carry);
     }
   }
 };
@@ -83,6 +81,8 @@ struct Histogram {
 // Numbers of a histogram's buckets: they rise as logits fall.
 template <int kBuckets>
 struct BucketMap {
+  static constexpr float kPerUnit = static_cast<float>(kBuckets - 1) / 18.0f;
+
   bool by_exponent;  // by the exponent of a weight, in which logits lie evenly; else by the order-preserving bits
   WeightRule rule;
   uint32_t high;  // by bits: those of the first bucket's first logit
@@ -91,7 +91,6 @@ struct BucketMap {
   // Fine enough that the bucket of a cut in a flat row holds few of its logits; what is lighter than 2^-18 of the
   // heaviest shares the last.
   TOKENDRAW_DEVICE static uint32_t bucket_of_exponent(float y) {
-    constexpr float kPerUnit = static_cast<float>(kBuckets - 1) / 18.0f;
     y = y > -18.0f ? y : -18.0f;
     return draw::float_bits(draw::fma_rn(y, -kPerUnit, 8388608.0f)) & (kBuckets - 1);  // 2^23 rounds to an integer
   }

@@ -58,7 +58,7 @@ TOKENDRAW_DEVICE void tell_maxima(const Arguments& a, bool nan) {
     const uint32_t to_rank = place & ((1u << cluster_shift) - 1);
     const uint32_t slot = place >> cluster_shift;
     const uint32_t group = slot / Row::kMaximaOfGroup;
-    *platform::cluster_map(&s.cluster.maxima[rank * each + slot], to_rank) =
+    *platform::cluster_map(&s.lists.maxima[rank * each + slot], to_rank) =
         group < groups ? s.told[slot % Row::kMaximaOfGroup][group] : -draw::infinity();
   }
   if (nan && thread < platform::cluster_blocks()) platform::atomic_or(platform::cluster_map(&s.cluster.nan, thread), 1u);
@@ -72,7 +72,7 @@ TOKENDRAW_DEVICE float largest_told() {
   float largest = -draw::infinity();
 #pragma unroll
   for (uint32_t i = 0; i < plan::kGpuClusterMaxima / kWave; ++i) {
-    largest = platform::max_number(largest, s.cluster.maxima[i * kWave + lane_index<kWave>()]);
+    largest = platform::max_number(largest, s.lists.maxima[i * kWave + lane_index<kWave>()]);
   }
   return draw::from_ordered_bits(platform::warp_largest<kWave>(draw::ordered_bits(largest)));
 }
@@ -87,7 +87,7 @@ TOKENDRAW_DEVICE float candidate_threshold(const CandidateRule& candidates) {
     const int32_t k = candidates.must_check ? kNucleusCandidates : s.inputs.params.top_k;
     threshold = threshold_of<Row, plan::kGpuClusterMaxima>(
         rule.max, plan::kGpuClusterMaxima, static_cast<uint32_t>(k),
-        [](uint32_t, uint32_t i) { return Row::shared().cluster.maxima[i]; });
+        [](uint32_t, uint32_t i) { return Row::shared().lists.maxima[i]; });
   }
   if (candidates.by_m && !rule.infinite()) {
     const float least = rule.bound_of_weight(s.inputs.params.min_weight);  // NaN or -inf: no bound
@@ -124,7 +124,7 @@ TOKENDRAW_DEVICE void list_candidates(GroupRange range, float threshold, bool we
         if ((found >> i & 1u) == 0) continue;
         const float effective = draw::add_rn(x[i], 0.0f);
         if (place < kBlockCandidates) {
-          s.cluster.candidates[place] = draw::rank_key(effective, static_cast<uint32_t>(id + i));
+          s.lists.candidates[place] = draw::rank_key(effective, static_cast<uint32_t>(id + i));
         }
         if (weigh) platform::atomic_add(&s.listed_mass, rule.weight(effective));
         ++place;
@@ -145,7 +145,7 @@ TOKENDRAW_DEVICE void collect_candidates(uint32_t n) {
       begin = end;
       end += s.cluster.listed[++rank];
     }
-    s.keys[i] = platform::cluster_map(&s.cluster.candidates[0], rank)[i - begin];
+    s.keys[i] = platform::cluster_map(&s.lists.candidates[0], rank)[i - begin];
   }
   platform::block_barrier();
 }
@@ -217,7 +217,7 @@ TOKENDRAW_DEVICE bool try_candidates(const Arguments& a, int64_t row, uint32_t s
   // Every warp looks for itself.
   const uint32_t listed = lane < blocks ? s.cluster.listed[lane] : 0;
   const uint32_t n = platform::warp_add<kWave>(listed);
-  bool decides = platform::warp_largest<kWave>(listed) <= kBlockCandidates && n <= Row::kListCapacity;
+  bool decides = n <= kBlockCandidates && n <= Row::kListCapacity;
   if (total_needed) {
     const uint64_t total = warp_sum<kWave>(lane < blocks ? s.cluster.mass[lane] : 0);
     if (thread == 0) s.total = total;
@@ -282,7 +282,7 @@ TOKENDRAW_DEVICE void write_best(const Arguments& a, int64_t row, uint32_t statu
 #pragma unroll
   for (uint32_t i = 0; i < plan::kGpuClusterMaxima / kWave; ++i) {
     const uint32_t place = i * kWave + lane;
-    if (s.cluster.maxima[place] == max && place < first) first = place;
+    if (s.lists.maxima[place] == max && place < first) first = place;
   }
   first = ~platform::warp_largest<kWave>(~first);
   const uint32_t each_shift = 31 - static_cast<uint32_t>(platform::leading_zeros(plan::kGpuClusterMaxima)) -

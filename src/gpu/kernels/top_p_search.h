@@ -48,8 +48,7 @@ TOKENDRAW_DEVICE void sum_above_and_list(const BucketRange& range, int32_t first
       [&](int32_t id, const float(&x)[Row::Reader::kWidth]) {
 #pragma unroll
         for (int i = 0; i < Row::Reader::kWidth; ++i) {
-          const uint64_t weight = rule.finite_weight(x[i]);
-          above.sum += x[i] > range.high ? weight : 0;
+          above.sum += rule.finite_weight(x[i]) & mask_of(x[i] > range.high);
         }
         list(x, id);
       },
@@ -88,7 +87,7 @@ TOKENDRAW_DEVICE_CALL uint32_t narrow_list(uint32_t n, const BucketRange& range,
     const uint32_t place = i * Row::kThreads + thread;
     keys[i] = place < n ? s.keys[place] : 0;
     weights[i] = place < n ? s.rule.finite_weight(draw::rank_key_logit(keys[i])) : 0;
-    buckets[i] = place < n ? (high - static_cast<uint32_t>(keys[i] >> 32)) >> shift : 0;
+    buckets[i] = place < n ? (high - static_cast<uint32_t>(keys[i] >> 32)) >> shift : place % Row::kBuckets;
   }
   clear_histogram<Row>();  // takes the list's place
   s.histogram.template add_all<kEach>(buckets, weights);

@@ -12,7 +12,7 @@ namespace tokendraw::gpu {
 template <typename Row>
 TOKENDRAW_DEVICE uint64_t warp_masses(GroupRange range) {
   constexpr int kWave = Row::kWave;
-  constexpr int kAtOnce = Row::kBatch;
+  constexpr int kAtOnce = 8 / Row::Reader::kWidth;
   auto& s = Row::shared();
   const typename Row::Reader reader = s.reader;
   const WeightRule rule = s.rule;
