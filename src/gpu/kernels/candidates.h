@@ -17,9 +17,16 @@ TOKENDRAW_DEVICE uint32_t near_bucket(float distance) {
   return above < kNearBuckets - 1 ? above : kNearBuckets - 1;  // NaN too: it is inf - inf
 }
 
+// Sets the counts to zero, which lie in the second half of the histogram. No barrier.
+template <typename Row>
+TOKENDRAW_DEVICE void clear_near() {
+  const uint32_t thread = platform::thread_index();
+  if (thread < kNearBuckets) Row::shared().histogram.high[thread] = 0;
+}
+
 // A value that at least `wanted` of n values reach, the i-th being value_at(i / kThreads, i), and not many more; the smallest finite one if there
-// are fewer or the wanted ones lie far from `max`, the largest. n is at most kMost. Begins with a barrier. Uses the
-// second half of the histogram.
+// are fewer or the wanted ones lie far from `max`, the largest. n is at most kMost. Uses clear_near()'s memory, which is
+// zero and known to be by a barrier.
 template <typename Row, int kMost, typename ValueAt>
 TOKENDRAW_DEVICE float threshold_of(float max, uint32_t n, uint32_t wanted, const ValueAt& value_at) {
   constexpr int kWave = Row::kWave;
@@ -27,9 +34,6 @@ TOKENDRAW_DEVICE float threshold_of(float max, uint32_t n, uint32_t wanted, cons
   static_assert(kNearBuckets <= Row::kBuckets && kNearBuckets <= Row::kThreads);
   uint32_t* near = Row::shared().histogram.high;
   const uint32_t thread = platform::thread_index();
-  platform::block_barrier();
-  if (thread < kNearBuckets) near[thread] = 0;
-  platform::block_barrier();
 #pragma unroll
   for (uint32_t step = 0; step < (kMost + Row::kThreads - 1) / Row::kThreads; ++step) {
     const uint32_t i = step * Row::kThreads + thread;
@@ -71,6 +75,9 @@ TOKENDRAW_DEVICE float threshold_of(float max, uint32_t n, uint32_t wanted, cons
 // Of a row's group maxima.
 template <typename Row>
 TOKENDRAW_DEVICE_CALL float threshold_of_maxima(int32_t k) {
+  platform::block_barrier();
+  clear_near<Row>();
+  platform::block_barrier();
   return threshold_of<Row, Row::kMaxGroups>(Row::shared().rule.max, static_cast<uint32_t>(Row::groups()),
                                             static_cast<uint32_t>(k),
                                             [](uint32_t, uint32_t group) { return Row::shared().group_max[group]; });
@@ -114,10 +121,10 @@ TOKENDRAW_DEVICE uint32_t share_list() {
   if constexpr (!Row::Team::kIsCluster) return s.listed;
   if constexpr (Row::Team::kIsCluster) {
     const uint32_t own = s.listed;
-    const auto counts = Row::Team::exclusive_sum(platform::thread_index() == 0 ? own : 0);
+    const auto counts = Row::Team::sum_of_blocks(own);
     const auto n = static_cast<uint32_t>(counts.second);
     if (n > Row::kListCapacity) return n;
-    const auto first = static_cast<uint32_t>(Row::BlockOf::broadcast(platform::thread_index() == 0, counts.first).first);
+    const auto first = static_cast<uint32_t>(counts.first);
     constexpr uint32_t kEach = (Row::kListCapacity + Row::kThreads - 1) / Row::kThreads;
     uint64_t keys[kEach];
 #pragma unroll
@@ -126,7 +133,7 @@ TOKENDRAW_DEVICE uint32_t share_list() {
       keys[i] = place < own ? s.keys[place] : 0;
     }
     platform::cluster_barrier();
-    for (uint32_t rank = 0; rank < platform::cluster_blocks(); ++rank) {
+    for (uint32_t rank = 0; rank < platform::cluster_blocks() && own > 0; ++rank) {
       uint64_t* to = platform::cluster_map(&s.keys[0], rank) + first;
 #pragma unroll
       for (uint32_t i = 0; i < kEach; ++i) {

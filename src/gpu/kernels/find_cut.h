@@ -120,21 +120,44 @@ TOKENDRAW_DEVICE_CALL void narrow_to_bucket(BucketMap<Row::kBuckets> map, uint32
   if (*high == draw::ordered_bits(-0.0f) && *high > *low) --*high;
 }
 
-// Of the logits that weigh something: the key of the last one with less than `goal` of the measure before it; 0 if the
-// measure of all of them is less.
+// Logits as ordered bits, both ends included.
+struct BitRange {
+  uint32_t low;
+  uint32_t high;
+};
+
+// From the smallest to the largest logit of those in a range that holds some. Quantised logits leave one value of many.
 template <typename Row>
-TOKENDRAW_DEVICE_CALL uint64_t find_cut(Measure measure, uint64_t goal) {
+TOKENDRAW_DEVICE_CALL BitRange tighten(BitRange range) {
+  const float low = draw::from_ordered_bits(range.low);
+  const float high = draw::from_ordered_bits(range.high);
+  float largest = -draw::infinity();
+  float largest_negative = -draw::infinity();
+  visit_logits_from<Row>(
+      low, 0, Row::groups(),
+      [&](int32_t, float x) {
+        const bool inside = x >= low && x <= high;
+        largest = platform::max_number(largest, inside ? x : -draw::infinity());
+        largest_negative = platform::max_number(largest_negative, inside ? -x : -draw::infinity());
+      },
+      [](int32_t) {});
+  largest = Row::Team::max(largest);
+  const float smallest = -Row::Team::max(largest_negative);
+  return {draw::ordered_bits(draw::add_rn(smallest, 0.0f)), draw::ordered_bits(draw::add_rn(largest, 0.0f))};
+}
+
+// Of the logits in a range: the key of the last one with less than `goal` of the measure before it; 0 if the measure of
+// all of them is less. `listable`: a list may have room for them, and is tried first.
+template <typename Row>
+TOKENDRAW_DEVICE_CALL uint64_t find_cut_in(Measure measure, uint64_t goal, BitRange range, bool by_exponent,
+                                           bool listable) {
   constexpr int kWave = Row::kWave;
   auto& s = Row::shared();
   const WeightRule rule = s.rule;
   const bool counts = measure == Measure::kCount;
-  uint32_t low = draw::ordered_bits(smallest_weighing<Row>(1));
-  uint32_t high = draw::ordered_bits(rule.max);
-  bool listable = s.reader.vocab() <= Row::kListCapacity;  // may be: where not, the histogram goes first
-  bool by_exponent = true;
-  while (low != high) {
-    const float low_x = draw::from_ordered_bits(low);
-    const float high_x = draw::from_ordered_bits(high);
+  while (range.low != range.high) {
+    const float low_x = draw::from_ordered_bits(range.low);
+    const float high_x = draw::from_ordered_bits(range.high);
     if (listable) {
       const uint32_t n = gather<Row>(low_x, high_x);
       if (n <= Row::kListCapacity) {
@@ -142,21 +165,37 @@ TOKENDRAW_DEVICE_CALL uint64_t find_cut(Measure measure, uint64_t goal) {
         const Prefix prefix = prefix_of_list<Row>(n, counts ? goal : n, 0, counts ? ~uint64_t{0} : goal);
         return s.keys[prefix.size - 1];
       }
+      if (!by_exponent) {
+        const BitRange tight = tighten<Row>(range);
+        if (tight.low != range.low || tight.high != range.high) {
+          range = tight;
+          listable = false;
+          continue;
+        }
+      }
     }
-    BucketMap<Row::kBuckets> map = {by_exponent, rule, high, 0};
-    while (((high - low) >> map.shift) >= Row::kBuckets) ++map.shift;
+    BucketMap<Row::kBuckets> map = {by_exponent, rule, range.high, 0};
+    while (((range.high - range.low) >> map.shift) >= Row::kBuckets) ++map.shift;
     fill_histogram<Row>(low_x, high_x, map, !counts);
 
     const Bucket bucket = find_bucket<Row>(goal);
     if (!bucket.exists) return 0;
     goal = bucket.goal;
-    narrow_to_bucket<Row>(map, bucket.number, &low, &high);
+    narrow_to_bucket<Row>(map, bucket.number, &range.low, &range.high);
     listable = true;
     by_exponent = false;
   }
-  const float x = draw::add_rn(draw::from_ordered_bits(low), 0.0f);
+  const float x = draw::add_rn(draw::from_ordered_bits(range.low), 0.0f);
   const uint64_t each = counts ? 1 : rule.weight(x);
   return key_of_tie<Row>(x, (goal + each - 1) / each);
+}
+
+// The same of all logits that weigh something.
+template <typename Row>
+TOKENDRAW_DEVICE uint64_t find_cut(Measure measure, uint64_t goal) {
+  const auto& s = Row::shared();
+  const BitRange range = {draw::ordered_bits(smallest_weighing<Row>(1)), draw::ordered_bits(s.rule.max)};
+  return find_cut_in<Row>(measure, goal, range, true, s.reader.vocab() <= Row::kListCapacity);
 }
 
 }  // namespace tokendraw::gpu

@@ -64,10 +64,10 @@ TOKENDRAW_DEVICE_CALL float lane_max_but_nan(int32_t first_line, int32_t last_li
   return largest;
 }
 
-// The maxima of a warp's groups, into shared memory. The result is whether one of this thread's logits is NaN.
+// The maxima of a warp's groups, into shared memory. The result is whether one of the warp's logits is NaN.
 template <typename Row>
 TOKENDRAW_DEVICE bool resident_maxima(GroupRange range, int32_t group_lines, int32_t lines) {
-  constexpr int kAtOnce = 4;
+  constexpr int kAtOnce = 8 / Row::kMaximaOfGroup;  // as many chains of dependent steps side by side
   const auto lane = static_cast<int32_t>(lane_index<Row::kWave>());
   bool nan = false;
   for (int32_t group = range.first; group < range.last; group += kAtOnce) {
@@ -83,28 +83,28 @@ TOKENDRAW_DEVICE bool resident_maxima(GroupRange range, int32_t group_lines, int
 #pragma unroll
     for (int j = 0; j < kAtOnce; ++j) {
       auto& s = Row::shared();
-      float largest[Row::kMaximaOfGroup];
-      bool has_nan = false;
+      uint32_t of_group = 0;
+      uint32_t bits[Row::kMaximaOfGroup];
 #pragma unroll
       for (int m = 0; m < Row::kMaximaOfGroup; ++m) {
-        largest[m] = max[j].value(m);
-        has_nan = has_nan || draw::is_nan(largest[m]);
+        bits[m] = platform::warp_largest<Row::kWave>(draw::ordered_bits(draw::add_rn(max[j].value(m), 0.0f)));
+        of_group = bits[m] > of_group ? bits[m] : of_group;
       }
-      if (group + j < range.last && has_nan) {
+      if (group + j >= range.last) break;
+      if (of_group > draw::ordered_bits(draw::infinity())) {  // NaN, which comes out positive
         nan = true;
         const int32_t first = (group + j) * group_lines;
-        largest[0] = lane_max_but_nan<Row>(first, first + group_lines < lines ? first + group_lines : lines);
+        const float largest = lane_max_but_nan<Row>(first, first + group_lines < lines ? first + group_lines : lines);
+        of_group = platform::warp_largest<Row::kWave>(draw::ordered_bits(draw::add_rn(largest, 0.0f)));
+        bits[0] = of_group;
 #pragma unroll
-        for (int m = 1; m < Row::kMaximaOfGroup; ++m) largest[m] = -draw::infinity();
+        for (int m = 1; m < Row::kMaximaOfGroup; ++m) bits[m] = draw::ordered_bits(-draw::infinity());
       }
-      uint32_t of_group = 0;
+      if (lane == 0) {
 #pragma unroll
-      for (int m = 0; m < Row::kMaximaOfGroup; ++m) {
-        const uint32_t bits = platform::warp_largest<Row::kWave>(draw::ordered_bits(draw::add_rn(largest[m], 0.0f)));
-        if (group + j < range.last && lane == 0) s.told[m][group + j] = draw::from_ordered_bits(bits);
-        of_group = bits > of_group ? bits : of_group;
+        for (int m = 0; m < Row::kMaximaOfGroup; ++m) s.told[m][group + j] = draw::from_ordered_bits(bits[m]);
+        s.group_max[group + j] = draw::from_ordered_bits(of_group);
       }
-      if (group + j < range.last && lane == 0) s.group_max[group + j] = draw::from_ordered_bits(of_group);
     }
   }
   return nan;

@@ -3,6 +3,8 @@
 // work on it as on a row in memory, every block on its part, and meet where they need the whole.
 #pragma once
 
+#include <type_traits>
+
 #include "gpu/kernels/resident_reader.h"
 #include "gpu/kernels/row_shared.h"
 #include "gpu/primitives/cluster.h"
@@ -10,6 +12,7 @@
 namespace tokendraw::gpu {
 
 inline constexpr uint32_t kBlockCandidates = 512;  // that a block lists, and that block 0 collects from all
+inline constexpr uint32_t kFewCandidates = 64;     // that a block lists where the histogram is needed
 
 // What the blocks of a cluster tell each other beside their logits.
 struct ClusterShared {
@@ -45,7 +48,7 @@ struct ResidentRow {
 
   struct Shared {
     request::RowInputs inputs;
-    Source source;
+    std::conditional_t<kEdited, Source, uint32_t> source;  // of an edited row
     Reader reader;
     Settings settings;
     WeightRule rule;
@@ -64,8 +67,10 @@ struct ResidentRow {
       ClusterLists lists;
     };
     ClusterShared cluster;
+    uint64_t few[kFewCandidates];  // candidates where the histogram is needed beside them
     platform::CopyBarrier copied[kWarps];
     uint64_t warp_mass[kWarps];
+    uint32_t warp_max[kWarps];  // as ordered bits
     uint64_t listed_mass;
     float threshold;
     uint32_t hits;

@@ -64,17 +64,23 @@ TOKENDRAW_DEVICE void tell_maxima(const Arguments& a, bool nan) {
   if (nan && thread < platform::cluster_blocks()) platform::atomic_or(platform::cluster_map(&s.cluster.nan, thread), 1u);
 }
 
-// The largest of the maxima, by each warp for itself.
+// The largest of the maxima. Has a barrier.
 template <typename Row>
 TOKENDRAW_DEVICE float largest_told() {
   constexpr int kWave = Row::kWave;
-  const auto& s = Row::shared();
+  auto& s = Row::shared();
   float largest = -draw::infinity();
 #pragma unroll
-  for (uint32_t i = 0; i < plan::kGpuClusterMaxima / kWave; ++i) {
-    largest = platform::max_number(largest, s.lists.maxima[i * kWave + lane_index<kWave>()]);
+  for (uint32_t i = 0; i < plan::kGpuClusterMaxima / Row::kThreads; ++i) {
+    largest = platform::max_number(largest, s.lists.maxima[i * Row::kThreads + platform::thread_index()]);
   }
-  return draw::from_ordered_bits(platform::warp_largest<kWave>(draw::ordered_bits(largest)));
+  const uint32_t of_warp = platform::warp_largest<kWave>(draw::ordered_bits(largest));
+  if (lane_index<kWave>() == 0) s.warp_max[warp_index<kWave>()] = of_warp;
+  platform::block_barrier();
+  uint32_t of_block = 0;
+#pragma unroll
+  for (int w = 0; w < Row::kWarps; ++w) of_block = s.warp_max[w] > of_block ? s.warp_max[w] : of_block;
+  return draw::from_ordered_bits(of_block);
 }
 
 // At or above what a row's logits are candidates.
@@ -89,16 +95,18 @@ TOKENDRAW_DEVICE float candidate_threshold(const CandidateRule& candidates) {
         rule.max, plan::kGpuClusterMaxima, static_cast<uint32_t>(k),
         [](uint32_t, uint32_t i) { return Row::shared().lists.maxima[i]; });
   }
-  if (candidates.by_m && !rule.infinite()) {
+  if (candidates.by_m) {
     const float least = rule.bound_of_weight(s.inputs.params.min_weight);  // NaN or -inf: no bound
     threshold = platform::max_number(threshold, least);
   }
   return threshold;
 }
 
-// Lists this warp's logits at or above the threshold, for block 0, and adds up what they weigh, if asked.
-template <typename Row>
-TOKENDRAW_DEVICE void list_candidates(GroupRange range, float threshold, bool weigh) {
+// Lists this warp's logits at or above the threshold, for block 0. kFew: into the short list, and adds up what they
+// weigh.
+template <typename Row, bool kFew>
+TOKENDRAW_DEVICE void list_candidates(GroupRange range, float threshold) {
+  constexpr uint32_t kRoom = kFew ? kFewCandidates : kBlockCandidates;
   constexpr int kWidth = Row::Reader::kWidth;
   auto& s = Row::shared();
   const typename Row::Reader reader = s.reader;
@@ -123,10 +131,9 @@ TOKENDRAW_DEVICE void list_candidates(GroupRange range, float threshold, bool we
       for (int i = 0; i < kWidth; ++i) {
         if ((found >> i & 1u) == 0) continue;
         const float effective = draw::add_rn(x[i], 0.0f);
-        if (place < kBlockCandidates) {
-          s.lists.candidates[place] = draw::rank_key(effective, static_cast<uint32_t>(id + i));
-        }
-        if (weigh) platform::atomic_add(&s.listed_mass, rule.weight(effective));
+        const uint64_t key = draw::rank_key(effective, static_cast<uint32_t>(id + i));
+        if (place < kRoom) (kFew ? s.few : s.lists.candidates)[place] = key;
+        if constexpr (kFew) platform::atomic_add(&s.listed_mass, rule.finite_weight(effective));
         ++place;
       }
     }
@@ -135,7 +142,7 @@ TOKENDRAW_DEVICE void list_candidates(GroupRange range, float threshold, bool we
 
 // The candidates of all blocks into this block's list. Ends with a barrier.
 template <typename Row>
-TOKENDRAW_DEVICE void collect_candidates(uint32_t n) {
+TOKENDRAW_DEVICE void collect_candidates(uint32_t n, bool few) {
   auto& s = Row::shared();
   for (uint32_t i = platform::thread_index(); i < n; i += Row::kThreads) {
     uint32_t rank = 0;
@@ -145,7 +152,7 @@ TOKENDRAW_DEVICE void collect_candidates(uint32_t n) {
       begin = end;
       end += s.cluster.listed[++rank];
     }
-    s.keys[i] = platform::cluster_map(&s.lists.candidates[0], rank)[i - begin];
+    s.keys[i] = platform::cluster_map(few ? &s.few[0] : &s.lists.candidates[0], rank)[i - begin];
   }
   platform::block_barrier();
 }
@@ -163,7 +170,10 @@ TOKENDRAW_DEVICE_CALL uint32_t keep_top_k(uint32_t n) {
     const uint32_t place = i * Row::kThreads + thread;
     keys[i] = place < n ? s.keys[place] : 0;
   }
-  // The counts take the list's place, so the keys are looked at from registers.
+  // The counts may take the list's place, so the keys are looked at from registers.
+  platform::block_barrier();
+  clear_near<Row>();
+  platform::block_barrier();
   const float threshold = threshold_of<Row, Row::kListCapacity>(
       s.rule.max, n, static_cast<uint32_t>(s.inputs.params.top_k),
       [&](uint32_t step, uint32_t) { return draw::rank_key_logit(keys[step]); });
@@ -187,7 +197,8 @@ TOKENDRAW_DEVICE uint64_t mass_of_block() {
   return mass;
 }
 
-// By candidates. False if they do not decide, in all blocks alike; the total is known then if it is needed.
+// By candidates, of a row whose largest logit is finite. False if they do not decide, in all blocks alike; where they
+// had to be checked, the total is known then, the group masses, and each block's histogram.
 template <typename Row>
 TOKENDRAW_DEVICE bool try_candidates(const Arguments& a, int64_t row, uint32_t status) {
   constexpr int kWave = Row::kWave;
@@ -201,23 +212,33 @@ TOKENDRAW_DEVICE bool try_candidates(const Arguments& a, int64_t row, uint32_t s
   const GroupRange range = groups_of_warp<Row>(a.warp_groups);
   const float threshold = candidate_threshold<Row>(rule);
   platform::block_barrier();  // the maxima have been used
-  list_candidates<Row>(range, threshold, rule.must_check);
-  if (total_needed) {
-    if (s.rule.infinite()) return false;
-    const uint64_t mass = warp_masses<Row>(range);
-    if (lane == 0) s.warp_mass[warp_index<kWave>()] = mass;
+  uint64_t mass = 0;  // of the block
+  if (rule.must_check) {
+    list_candidates<Row, true>(range, threshold);
+    clear_histogram<Row>();
+    sum_masses<Row, true>(0, Row::groups(), s.group_mass);
+    platform::block_barrier();
+    mass = Row::BlockOf::sum(Row::mass_of_own_group());
+  } else {
+    list_candidates<Row, false>(range, threshold);
+    if (total_needed) {
+      const uint64_t of_warp = warp_masses<Row>(range);
+      if (lane == 0) s.warp_mass[warp_index<kWave>()] = of_warp;
+    }
+    platform::block_barrier();
+    if (total_needed) mass = mass_of_block<Row>();
   }
-  platform::block_barrier();
   if (thread < blocks) {
     *platform::cluster_map(&s.cluster.listed[rank], thread) = s.listed;
-    if (total_needed) *platform::cluster_map(&s.cluster.mass[rank], thread) = mass_of_block<Row>();
+    *platform::cluster_map(&s.cluster.mass[rank], thread) = mass;
     if (rule.must_check) *platform::cluster_map(&s.cluster.listed_mass[rank], thread) = s.listed_mass;
   }
   platform::cluster_barrier();
   // Every warp looks for itself.
   const uint32_t listed = lane < blocks ? s.cluster.listed[lane] : 0;
   const uint32_t n = platform::warp_add<kWave>(listed);
-  bool decides = n <= kBlockCandidates && n <= Row::kListCapacity;
+  const uint32_t room = rule.must_check ? kFewCandidates : kBlockCandidates;
+  bool decides = platform::warp_largest<kWave>(listed) <= room && n <= kBlockCandidates && n <= Row::kListCapacity;
   if (total_needed) {
     const uint64_t total = warp_sum<kWave>(lane < blocks ? s.cluster.mass[lane] : 0);
     if (thread == 0) s.total = total;
@@ -227,7 +248,7 @@ TOKENDRAW_DEVICE bool try_candidates(const Arguments& a, int64_t row, uint32_t s
     }
   }
   if (!decides) return false;
-  if (rank == 0) collect_candidates<Row>(n);
+  if (rank == 0) collect_candidates<Row>(n, rule.must_check);
   platform::cluster_arrive();
   if (rank == 0) {
     const uint32_t size = n > kPairwise && rule.by_k && !rule.must_check ? keep_top_k<Row>(n) : n;
@@ -307,22 +328,21 @@ TOKENDRAW_DEVICE void write_best(const Arguments& a, int64_t row, uint32_t statu
 template <typename Row>
 TOKENDRAW_DEVICE_CALL Drawn draw_on_chip() {
   auto& s = Row::shared();
-  Drawn drawn;
   if (needs_total(s.settings, s.inputs)) {
-    if (searches_top_p<Row>(s.inputs) && !s.rule.infinite()) {
-      clear_histogram<Row>();
-      sum_masses<Row, true>(0, Row::groups(), s.group_mass);
-      platform::block_barrier();
-      add_up_histogram<Row>();
-      keep_total<Row>();
-      if (search_top_p<Row>(&drawn)) return drawn;
-    } else {
-      sum_masses<Row, false>(0, Row::groups(), s.group_mass);
-      platform::block_barrier();
-      keep_total<Row>();
-    }
+    sum_masses<Row, false>(0, Row::groups(), s.group_mass);
+    platform::block_barrier();
+    keep_total<Row>();
   }
   return draw_row<Row>();
+}
+
+// The same for a nucleus that is not among the candidates.
+template <typename Row>
+TOKENDRAW_DEVICE_CALL Drawn draw_nucleus() {
+  Drawn drawn;
+  add_up_histogram<Row>();
+  search_top_p<Row>(&drawn);
+  return drawn;
 }
 
 // Begins a row: its parameters, its reader, its logits on their way, and when they are there its group maxima. False if
@@ -390,6 +410,7 @@ TOKENDRAW_DEVICE void sample_on_chip(const Arguments& a) {
   };
   Row::Team::prepare();
   if (platform::thread_index() == 0) s.cluster.nan = 0;
+  clear_near<Row>();
   platform::cluster_arrive();
   platform::wait_for_earlier_kernels();
   platform::let_next_kernel_begin();
@@ -417,8 +438,12 @@ TOKENDRAW_DEVICE void sample_on_chip(const Arguments& a) {
     return;
   }
   if (way == Way::kMasses && max != draw::infinity()) return draw_by_masses<Row>(a, row, status);
-  if (way == Way::kCandidates && try_candidates<Row>(a, row, status)) return;
-  const Drawn drawn = draw_on_chip<Row>();
+  bool nucleus = false;
+  if (way == Way::kCandidates && max != draw::infinity()) {
+    if (try_candidates<Row>(a, row, status)) return;
+    nucleus = candidate_rule(s.inputs).must_check;
+  }
+  const Drawn drawn = nucleus ? draw_nucleus<Row>() : draw_on_chip<Row>();
   write_by_first(result_of<Row>(drawn, status));
 }
 

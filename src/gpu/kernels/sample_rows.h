@@ -110,7 +110,8 @@ TOKENDRAW_KERNEL void TOKENDRAW_LAUNCH_BOUNDS(kBlockThreads, 2) sample_row(const
     }
     platform::block_barrier();
     keep_total<Row>();
-    done = search && search_top_p<Row>(&drawn);
+    if (search) search_top_p<Row>(&drawn);
+    done = search;
   }
   if (!done) drawn = draw_row<Row>();
   write_result(a, row, result_of<Row>(drawn, status));

@@ -46,9 +46,15 @@ TOKENDRAW_DEVICE void sum_above_and_list(const BucketRange& range, int32_t first
   visit_vectors_from<Row>(
       range.low, first, last,
       [&](int32_t id, const float(&x)[Row::Reader::kWidth]) {
+        bool any = false;
 #pragma unroll
-        for (int i = 0; i < Row::Reader::kWidth; ++i) {
-          above.sum += rule.finite_weight(x[i]) & mask_of(x[i] > range.high);
+        for (int i = 0; i < Row::Reader::kWidth; ++i) any = any || x[i] > range.high;
+        // In peaked rows most lines have none.
+        if (platform::warp_ballot<Row::kWave>(any) != 0) {
+#pragma unroll
+          for (int i = 0; i < Row::Reader::kWidth; ++i) {
+            above.sum += rule.finite_weight(x[i]) & mask_of(x[i] > range.high);
+          }
         }
         list(x, id);
       },
@@ -125,10 +131,9 @@ TOKENDRAW_DEVICE_CALL Drawn draw_from_range(uint32_t n, const BucketRange& range
   return drawn;
 }
 
-// One block does all of it: the histogram and the group masses are ready. False if the bucket holds too many for the
-// list; the group masses are lost then.
+// One block or cluster does all of it: the histogram and the group masses are ready.
 template <typename Row>
-TOKENDRAW_DEVICE_CALL bool search_top_p(Drawn* drawn) {
+TOKENDRAW_DEVICE_CALL void search_top_p(Drawn* drawn) {
   auto& s = Row::shared();
   const BucketRange range = find_range<Row>();
   platform::block_barrier();
@@ -140,9 +145,18 @@ TOKENDRAW_DEVICE_CALL bool search_top_p(Drawn* drawn) {
                           });
   platform::block_barrier();
   const uint32_t n = share_list<Row>();
-  if (n > Row::kListCapacity) return false;
-  *drawn = draw_from_range<Row>(n, range);
-  return true;
+  if (n <= Row::kListCapacity) {
+    *drawn = draw_from_range<Row>(n, range);
+    return;
+  }
+  // Too many, most often because they are equal.
+  const BitRange bits = tighten<Row>({draw::ordered_bits(range.low), draw::ordered_bits(range.high)});
+  const uint64_t cut = find_cut_in<Row>(Measure::kMass, range.goal, bits, false, false);
+  int64_t kept = 0;
+  if (s.settings.wants_kept) kept = static_cast<int64_t>(count_from<Row>(cut, smallest_weighing<Row>(1)));
+  sum_all_masses<Row>(cut);
+  *drawn = draw_by_group<Row>(cut);
+  drawn->kept = kept;
 }
 
 // ---- The same by the blocks that share a row

@@ -22,14 +22,36 @@ struct Cluster {
 
   TOKENDRAW_DEVICE static uint64_t sum(uint64_t value) {
     const Sums own = BlockOf::sum_both(value, 0);
-    return exchange(own.first).second;
+    return sum_of_blocks(own.first).second;
+  }
+
+  TOKENDRAW_DEVICE_CALL static float max(float value) {
+    const uint32_t turn = tell(draw::float_bits(BlockOf::max(value)));
+    float largest = -draw::infinity();
+    for (uint32_t rank = 0; rank < platform::cluster_blocks(); ++rank) {
+      largest = platform::max_number(largest, draw::bits_float(static_cast<uint32_t>(shared().of_block[turn][rank])));
+    }
+    return largest;
   }
 
   // first: the sum of the values of the threads before this one; second: of all.
   TOKENDRAW_DEVICE_CALL static Sums exclusive_sum(uint64_t value) {
     const Sums own = BlockOf::exclusive_sum(value);
-    const Sums of_blocks = exchange(own.second);
+    const Sums of_blocks = sum_of_blocks(own.second);
     return {of_blocks.first + own.first, of_blocks.second};
+  }
+
+  // Of a value of each block, the same in all its threads: the sum of those of the blocks before, and of all.
+  TOKENDRAW_DEVICE_CALL static Sums sum_of_blocks(uint64_t of_block) {
+    const uint32_t turn = tell(of_block);
+    const uint32_t own_rank = platform::cluster_rank();
+    Sums sums = {0, 0};
+    for (uint32_t rank = 0; rank < platform::cluster_blocks(); ++rank) {
+      const uint64_t value = shared().of_block[turn][rank];
+      sums.first += rank < own_rank ? value : 0;
+      sums.second += value;
+    }
+    return sums;
   }
 
   // The values of the one thread where `mine` is true.
@@ -62,23 +84,16 @@ struct Cluster {
     if (platform::thread_index() == 0) shared().turn = 1 - turn;
   }
 
-  // A value of each block, the same in all its threads: the sum of those of the blocks before, and of all.
-  TOKENDRAW_DEVICE_CALL static Sums exchange(uint64_t of_block) {
+  // Tells all blocks a value of each, the same in all its threads. Returns where they are.
+  TOKENDRAW_DEVICE static uint32_t tell(uint64_t of_block) {
     platform::block_barrier();
     const uint32_t turn = shared().turn;
-    const uint32_t own_rank = platform::cluster_rank();
     const uint32_t thread = platform::thread_index();
     if (thread < platform::cluster_blocks()) {
-      *platform::cluster_map(&shared().of_block[turn][own_rank], thread) = of_block;
+      *platform::cluster_map(&shared().of_block[turn][platform::cluster_rank()], thread) = of_block;
     }
     finish_turn(turn);
-    Sums sums = {0, 0};
-    for (uint32_t rank = 0; rank < platform::cluster_blocks(); ++rank) {
-      const uint64_t value = shared().of_block[turn][rank];
-      sums.first += rank < own_rank ? value : 0;
-      sums.second += value;
-    }
-    return sums;
+    return turn;
   }
 };
 
