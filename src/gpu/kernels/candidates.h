@@ -208,4 +208,35 @@ TOKENDRAW_DEVICE_CALL uint32_t gather(float low, float high) {
   return share_list<Row>();
 }
 
+// Leaves out of a list of n <= kListCapacity keys what cannot be among the top k; returns how many are left. Ends with a
+// barrier.
+template <typename Row>
+TOKENDRAW_DEVICE_CALL uint32_t keep_top_k(uint32_t n) {
+  auto& s = Row::shared();
+  constexpr uint32_t kEach = (Row::kListCapacity + Row::kThreads - 1) / Row::kThreads;
+  const uint32_t thread = platform::thread_index();
+  uint64_t keys[kEach];
+#pragma unroll
+  for (uint32_t i = 0; i < kEach; ++i) {
+    const uint32_t place = i * Row::kThreads + thread;
+    keys[i] = place < n ? s.keys[place] : 0;
+  }
+  // The counts may take the list's place, so the keys are looked at from registers.
+  platform::block_barrier();
+  clear_near<Row>();
+  platform::block_barrier();
+  const float threshold = threshold_of<Row, Row::kListCapacity>(
+      s.rule.max, n, static_cast<uint32_t>(s.inputs.params.top_k),
+      [&](uint32_t step, uint32_t) { return draw::rank_key_logit(keys[step]); });
+  const uint64_t least = draw::rank_key(threshold, ~uint32_t{0});
+  if (thread == 0) s.listed = 0;
+  platform::block_barrier();
+#pragma unroll
+  for (uint32_t i = 0; i < kEach; ++i) {
+    if (keys[i] >= least && keys[i] != 0) s.keys[platform::atomic_add(&s.listed, 1u)] = keys[i];
+  }
+  platform::block_barrier();
+  return s.listed;
+}
+
 }  // namespace tokendraw::gpu

@@ -12,7 +12,7 @@
 namespace tokendraw::gpu {
 
 inline constexpr uint32_t kBlockCandidates = 512;  // that a block lists, and that block 0 collects from all
-inline constexpr uint32_t kFewCandidates = 64;     // that a block lists where the histogram is needed
+inline constexpr uint32_t kFewCandidates = 112;    // that a block lists where the histogram is needed
 
 // What the blocks of a cluster tell each other beside their logits.
 struct ClusterShared {
