@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Everything that is to be known about tokendraw on this machine's NVIDIA GPU, in less than ten minutes on a fast one:
-#   scripts/gpu_check.sh [--build DIR] [--out DIR] [--steps tests,check,sanitizer,bench] [--draws N] [--quick]
+#   scripts/gpu_check.sh [--build DIR] [--out DIR] [--steps tests,check,sanitizer,bench,cpu] [--draws N] [--quick]
 # --build: a build folder with TOKENDRAW_CUDA=ON, or what scripts/pack_gpu_build.sh made of one; without it, the preset
 #          `cuda` is built for this GPU's architecture
 # --out:   where the reports go [results/<gpu>-<date>]: facts.txt, tests.txt, check.txt, sanitizer.txt, bench.csv,
-#          bench.txt, summary.txt
+#          bench.txt, cpu.txt (the CPU engine and sort on this machine), summary.txt
 # --draws: how many draws `tokendraw check` compares [20000000]
 # --quick: a tenth of everything
 # Changes no setting of the GPU. Exit status: 0 if all steps passed, 1 if one did not, 2 for wrong arguments, 3 without
@@ -16,7 +16,7 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root" || exit 1
 usage() { sed -n '3,14s/^# \{0,1\}//p' "$root/scripts/gpu_check.sh" >&2; }
 
-build='' out='' steps=tests,check,sanitizer,bench draws='' quick=''
+build='' out='' steps=tests,check,sanitizer,bench,cpu draws='' quick=''
 while [ $# -gt 0 ]; do
   case $1 in
     --build | --out | --steps | --draws)
@@ -29,7 +29,7 @@ while [ $# -gt 0 ]; do
   esac
 done
 for step in ${steps//,/ }; do
-  case $step in tests | check | sanitizer | bench) ;; *) usage && exit 2 ;; esac
+  case $step in tests | check | sanitizer | bench | cpu) ;; *) usage && exit 2 ;; esac
 done
 draws=${draws:-$([ -n "$quick" ] && echo 1000000 || echo 20000000)}
 jobs=${JOBS:-$(nproc)}
@@ -60,7 +60,7 @@ limited() { timeout --kill-after=10 "$(($1 * time_factor))" "${@:2}"; }
 
 program() { # the path of a program in a pack or in a build folder
   local path
-  for path in "$build/bin/$1" "$build/tools/tokendraw/$1" "$build/tests/$1" "$build/tests/gpu/cuda/$1" "$build/bench/$1"; do
+  for path in "$build/bin/$1" "$build/examples/$1" "$build/tools/tokendraw/$1" "$build/tests/$1" "$build/tests/gpu/cuda/$1" "$build/bench/$1"; do
     if [ -x "$path" ] && [ ! -d "$path" ]; then echo "$path" && return; fi
   done
   echo "gpu_check: $build has no program $1" >&2
@@ -136,6 +136,8 @@ step_tests() {
       for part in 0 1; do echo "only ${name}_test * $part 2"; done
     done
   } | xargs -P "$jobs" -I '{}' bash -c 'read -r -a words <<<"$1"; run_test "${words[@]}" 200' _ '{}'
+  # The examples with device memory, which fail if they find anything wrong.
+  for name in example_device_sampling_c example_device_sampling_cpp; do run_test 0 "$name" '*' 0 1 60; done
   cat "$work"/*.report
   [ ! -e "$work/a_test_failed" ]
 }
@@ -191,6 +193,11 @@ step_bench() {
   "$(program gpu_bench)" --logits data/real_logits_128256_bf16.npy --out "$out/bench.csv" ${quick:+--quick}
 }
 
+# What the GPU is compared with: one thread of this machine's processor, by the library's CPU engine and by sort.
+step_cpu() {
+  "$(program tokendraw)" bench --data real normal1 --dtypes f32 bf16 --time "$([ -n "$quick" ] && echo 0.05 || echo 0.2)"
+}
+
 # What the summary says of a report.
 remark_on() {
   case $1 in
@@ -200,12 +207,13 @@ remark_on() {
       ;;
     check) tail -n 1 "$out/check.txt" ;;
     sanitizer) grep -h 'ERROR SUMMARY\|RACECHECK SUMMARY' "$out/sanitizer.txt" | sed 's/=* *//' | sort | uniq -c | tr -s ' \n' ' ' ;;
+    cpu) echo "$(grep -c '^[a-z]' "$out/cpu.txt") lines in cpu.txt" ;;
     bench) echo "$(($(wc -l <"$out/bench.csv" 2>/dev/null || echo 1) - 1)) lines in bench.csv" ;;
   esac
 }
 
-declare -A limits=([tests]=220 [check]=390 [sanitizer]=80 [bench]=120)
-export -f step_tests step_check step_sanitizer step_bench run_test program
+declare -A limits=([tests]=220 [check]=390 [sanitizer]=80 [bench]=120 [cpu]=60)
+export -f step_tests step_check step_sanitizer step_bench step_cpu run_test program
 export work build out jobs draws quick time_factor memory_mib
 for step in ${steps//,/ }; do
   start=$SECONDS

@@ -72,6 +72,7 @@ extern "C" TokendrawStatus tokendraw_describe_device_plan(const TokendrawDeviceI
   char target[sizeof device->target + 1];
   std::snprintf(target, sizeof target, "%.*s", static_cast<int>(sizeof device->target), device->target);
   facts.target = target;
+  if (facts.backend != plan::Backend::kCpu) plan::set_cluster_facts(target, &facts);
   const int32_t threads = facts.backend == plan::Backend::kCpu ? facts.compute_units : 1;
   const size_t whole =
       plan::describe(plan::make_plan(plan::shape_of(request), {algorithm, threads}, facts), text, capacity);

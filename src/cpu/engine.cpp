@@ -50,7 +50,7 @@ void run_row(void* context, int64_t row, int32_t slot) {
 
 Engine::Engine(int32_t threads, const ChunkKernels* kernels) : kernels_(kernels), pool_(threads) {}
 
-plan::DeviceFacts Engine::facts() const { return {plan::Backend::kCpu, kernels_->target, pool_.threads(), 0, 0, 0, 0}; }
+plan::DeviceFacts Engine::facts() const { return {plan::Backend::kCpu, kernels_->target, pool_.threads(), 0, 0, 0}; }
 
 void Engine::run(const plan::Plan& plan, const request::Request& request, void* workspace) {
   const FloatEnvironment environment;

@@ -18,6 +18,7 @@ namespace tokendraw::backend {
 
 struct Device {
   int index;
+  bool clusters;  // its kernels have them
 };
 
 }  // namespace tokendraw::backend
@@ -105,7 +106,6 @@ Failure describe_device(int32_t device, backend::DeviceDescription* description)
   description->facts.wave_width = properties.wave_width;
   description->facts.cluster_blocks = properties.cluster_blocks;
   description->facts.block_shared_bytes = properties.block_shared_bytes;
-  description->facts.unit_shared_bytes = properties.unit_shared_bytes;
   description->memory_bytes = properties.memory_bytes;
   return {};
 }
@@ -117,7 +117,11 @@ Failure open(int32_t device, Device** opened) {
   // The first call of a device sets it up; a device that refuses kernels is found out here and not in the first batch.
   const platform::Error error = probe_kernels();
   if (error) return failure(TOKENDRAW_ERROR_UNSUPPORTED, "the device cannot run this library's kernels", error);
-  *opened = new (std::nothrow) Device{device};
+  platform::DeviceProperties properties = {};
+  const platform::Error unread = platform::read_device(device, &properties);
+  if (unread) return failure_of("reading the device's properties", unread);
+  const bool clusters = properties.cluster_blocks > 1 && has_cluster_code(properties.wave_width);
+  *opened = new (std::nothrow) Device{device, clusters};
   if (*opened != nullptr) return {};
   Failure failed;
   failed.status = TOKENDRAW_ERROR_OUT_OF_MEMORY;
@@ -130,7 +134,7 @@ void close(Device* device) { delete device; }
 Failure run_batch(Device* device, const plan::Plan* plan, const request::Request* request, void* workspace,
                   void* stream) {
   return on_device(device, "launching the kernels",
-                   [&] { return run(*plan, *request, workspace, static_cast<platform::Stream>(stream)); });
+                   [&] { return run(*plan, device->clusters, *request, workspace, static_cast<platform::Stream>(stream)); });
 }
 
 Failure allocate(Device* device, size_t bytes, void** memory) {

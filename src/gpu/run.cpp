@@ -66,7 +66,18 @@ Arguments make_arguments(const plan::Plan& plan, const plan::GpuWorkspaceLayout&
 
 platform::Error probe_kernels() { return platform::probe(list_tables_kernel()); }
 
-platform::Error run(const plan::Plan& plan, const request::Request& request, void* workspace, platform::Stream stream) {
+bool has_cluster_code(int32_t wave_width) {
+#define TOKENDRAW_CASE(wave) \
+  if (wave_width == (wave)) { \
+    return platform::has_cluster_code(kernels_for_wave<wave>(request::Dtype::kF32, false).sample_resident); \
+  }
+  TOKENDRAW_FOR_WAVE_WIDTHS(TOKENDRAW_CASE)
+#undef TOKENDRAW_CASE
+  return false;
+}
+
+platform::Error run(const plan::Plan& plan, bool clusters, const request::Request& request, void* workspace,
+                    platform::Stream stream) {
   const auto address = reinterpret_cast<uintptr_t>(workspace);
   auto* aligned = static_cast<unsigned char*>(workspace) + (16 - address % 16) % 16;
   const KernelSet kernels = kernels_for(plan);
@@ -87,7 +98,13 @@ platform::Error run(const plan::Plan& plan, const request::Request& request, voi
     shape.cluster_blocks = static_cast<uint32_t>(plan.gpu.cluster);
     shape.dynamic_shared_bytes = static_cast<uint32_t>(plan.gpu.cluster_shared_bytes);
     shape.begins_early = true;
-    return platform::launch_shaped(kernels.sample_resident, shape, stream, a);
+    if (clusters) error = platform::launch_shaped(kernels.sample_resident, shape, stream, a);
+    if (clusters && !platform::is_about_shape(error)) return error;
+    // A device that is known to have such clusters cannot place them now: a part of one, or code for older ones.
+    plan::Plan one_block = plan;
+    one_block.gpu = plan::make_one_block_plan(plan.shape, plan.gpu.wave_width);
+    return platform::launch(kernels.sample_row, {rows, 1}, kThreads, stream,
+                            make_arguments(one_block, layout, request, aligned));
   }
   if (plan.gpu.splits == 1) return platform::launch(kernels.sample_row, {rows, 1}, kThreads, stream, a);
   const platform::Grid split = {static_cast<uint32_t>(plan.gpu.splits), rows};

@@ -8,10 +8,15 @@
 
 namespace tokendraw::gpu {
 
-// Allocates and synchronises nothing, reads no device memory. The current device is the plan's.
-platform::Error run(const plan::Plan& plan, const request::Request& request, void* workspace, platform::Stream stream);
+// Allocates and synchronises nothing, reads no device memory. The current device is the plan's. `clusters`: it runs
+// kernels with clusters; without, or where it has no room for the plan's, each row gets one block.
+platform::Error run(const plan::Plan& plan, bool clusters, const request::Request& request, void* workspace,
+                    platform::Stream stream);
 
 // Whether the current device can run the kernels at all.
 platform::Error probe_kernels();
+
+// Whether the code that the current device would run was compiled with clusters.
+bool has_cluster_code(int32_t wave_width);
 
 }  // namespace tokendraw::gpu

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "plan/gpu_plan.h"
-#include <cstdlib>
+
+#include <cstring>
 
 #include "plan/plan.h"
 
@@ -8,7 +9,7 @@ namespace tokendraw::plan {
 namespace {
 
 constexpr int32_t kVectorBytes = 16;
-constexpr int32_t kClusterPartBytes = 65 * 1024;  // of a row, in one block
+constexpr int32_t kClusterPartBytes = 65 * 1024;  // of a row, in one block: three fit into a multiprocessor of 228 KB
 
 int32_t divide_up(int32_t a, int32_t b) { return (a + b - 1) / b; }
 
@@ -20,15 +21,11 @@ size_t align_up(size_t bytes) { return (bytes + 15) / 16 * 16; }
 // Tables for one row at most.
 int64_t list_slots(const Shape& shape) { return 2 * (shape.bias_entries + shape.history_entries); }
 
-// The blocks of a cluster that holds a row, 0 if none can. Sets *lines_each to the lines that a block has at most.
+// The blocks of a cluster that holds a row, 0 if none can: as many as leave no multiprocessor without one, for a block's
+// share is then read and searched soonest; but no share so large that fewer blocks fit into a multiprocessor, nor so
+// small that warps have nothing to do. Sets *lines_each to the lines that a block has at most.
 int32_t choose_cluster(const Shape& shape, const DeviceFacts& facts, int32_t source_lines, int32_t* lines_each) {
-  if (facts.cluster_blocks < 2) return 0;
-  if (const char* t = getenv("TD_C")) {  // TUNE
-    const int32_t blocks = atoi(t);
-    if (blocks == 0) return 0;
-    *lines_each = divide_up(source_lines, blocks) * (shape.edited && shape.dtype != request::Dtype::kF32 ? 2 : 1);
-    if (int64_t{*lines_each} * kVectorBytes * facts.wave_width <= facts.block_shared_bytes - kGpuClusterStaticBytes) return blocks;
-  }
+  if (facts.cluster_blocks < 2 || shape.rows > kGpuMaxClusterRows) return 0;
   // An edited row is held as floats.
   const int32_t lines_of_source = shape.edited && shape.dtype != request::Dtype::kF32 ? 2 : 1;
   const int32_t line_bytes = kVectorBytes * facts.wave_width;
@@ -48,49 +45,77 @@ int32_t choose_cluster(const Shape& shape, const DeviceFacts& facts, int32_t sou
   return 0;
 }
 
+// Compute capabilities with thread block clusters (NVIDIA, CUDA C++ Programming Guide 13.0, "Compute Capabilities"): the
+// most blocks of a cluster and of its shared memory. 16 blocks are more than every device of a kind must serve; a device
+// that is there is asked.
+struct ClusterTarget {
+  const char* name;
+  int32_t cluster_blocks;
+  int32_t block_shared_bytes;
+};
+constexpr ClusterTarget kClusterTargets[] = {
+    {"sm_90", 16, 227 * 1024}, {"sm_100", 16, 227 * 1024}, {"sm_103", 16, 227 * 1024},
+    {"sm_110", 16, 227 * 1024}, {"sm_120", 8, 99 * 1024},   {"sm_121", 8, 99 * 1024},
+};
+
 }  // namespace
 
-GpuPlan make_gpu_plan(const Shape& shape, const DeviceFacts& facts) {
+void set_cluster_facts(const char* target, DeviceFacts* facts) {
+  facts->cluster_blocks = 1;
+  facts->block_shared_bytes = 0;
+  for (const ClusterTarget& known : kClusterTargets) {
+    if (std::strcmp(target, known.name) != 0) continue;
+    facts->cluster_blocks = known.cluster_blocks;
+    facts->block_shared_bytes = known.block_shared_bytes;
+  }
+}
+
+GpuPlan make_one_block_plan(const Shape& shape, int32_t wave_width) {
   GpuPlan gpu = {};
   const int32_t vector = kVectorBytes / static_cast<int32_t>(request::dtype_bytes(shape.dtype));
-  gpu.wave_width = facts.wave_width;
-  gpu.line = vector * facts.wave_width;
+  gpu.wave_width = wave_width;
+  gpu.line = vector * wave_width;
   const int32_t lines = lines_of_row(shape.vocab, vector, gpu.line);
   gpu.group_lines = 1;
   while (divide_up(lines, gpu.group_lines) > kGpuMaxGroups) gpu.group_lines *= 2;
   gpu.groups = divide_up(lines, gpu.group_lines);
+  gpu.splits = 1;
+  gpu.launches = 1 + (shape.has_lists ? 2 : 0);
+  return gpu;
+}
+
+GpuPlan make_gpu_plan(const Shape& shape, const DeviceFacts& facts) {
+  GpuPlan gpu = make_one_block_plan(shape, facts.wave_width);
+  const int32_t vector = kVectorBytes / static_cast<int32_t>(request::dtype_bytes(shape.dtype));
+  const int32_t lines = lines_of_row(shape.vocab, vector, gpu.line);
+  const int64_t rows = shape.rows > 1 ? shape.rows : 1;
 
   int32_t lines_each = 0;
   gpu.cluster = choose_cluster(shape, facts, lines, &lines_each);
   if (gpu.cluster > 0) {
     // A group of 16-bit logits that are held as they are has two maxima.
     const bool two = shape.dtype != request::Dtype::kF32 && !shape.edited;
-    const int32_t most = kGpuClusterMaxima / gpu.cluster / (two ? 2 : 1);
-    const int32_t warps = kGpuClusterThreads / facts.wave_width;
+    const int32_t told = kGpuClusterMaxima / gpu.cluster / (two ? 2 : 1);
+    const int32_t most = told < kGpuClusterGroups ? told : kGpuClusterGroups;
     gpu.group_lines = 1;
-    while (divide_up(lines_each, gpu.group_lines) > (most < kGpuClusterGroups ? most : kGpuClusterGroups)) {
-      gpu.group_lines *= 2;
-    }
+    while (divide_up(lines_each, gpu.group_lines) > most) gpu.group_lines *= 2;
     gpu.block_lines = divide_up(lines, gpu.cluster);
-    gpu.warp_groups = divide_up(divide_up(lines_each, gpu.group_lines), warps);
+    gpu.warp_groups = divide_up(divide_up(lines_each, gpu.group_lines), kGpuClusterThreads / facts.wave_width);
     gpu.groups = divide_up(lines_each, gpu.group_lines) * gpu.cluster;
     gpu.cluster_shared_bytes = lines_each * kVectorBytes * facts.wave_width;
-    gpu.splits = 1;
-    gpu.launches = 1 + (shape.has_lists ? 2 : 0);
     return gpu;
   }
 
   // Few rows leave multiprocessors idle: share each among blocks until there are two blocks for every one, as long as a
   // block's warps have two lines each to read.
   const int32_t warps = kGpuBlockThreads / facts.wave_width;
-  const int64_t rows = shape.rows > 1 ? shape.rows : 1;
   int64_t splits = 1;
   if (rows <= kGpuMaxSplitRows && rows < facts.compute_units) splits = 2 * int64_t{facts.compute_units} / rows;
   const int64_t useful = divide_up(lines, 2 * warps);
   if (splits > useful) splits = useful;
   if (splits > kGpuMaxSplits) splits = kGpuMaxSplits;
   gpu.splits = static_cast<int32_t>(splits > 1 ? splits : 1);
-  gpu.launches = (gpu.splits > 1 ? 4 : 1) + (shape.has_lists ? 2 : 0);
+  if (gpu.splits > 1) gpu.launches += 3;
   return gpu;
 }
 

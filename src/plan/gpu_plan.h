@@ -24,7 +24,9 @@ inline constexpr int32_t kGpuMaxListRows = 32;     // where there are not more r
 inline constexpr int32_t kGpuSearchStateBytes = 32;
 inline constexpr int32_t kGpuRowStateBytes = 256;  // of a row's inputs, kept from one kernel to the next
 
-// Of the kernel whose clusters of blocks hold rows in shared memory.
+// Of the kernel whose clusters of blocks hold rows in shared memory. More rows are served sooner by a block each: on an
+// H200 the two ways meet between 64 and 128 rows (docs/performance.md).
+inline constexpr int64_t kGpuMaxClusterRows = 64;
 inline constexpr int32_t kGpuClusterThreads = 256;         // of a block
 inline constexpr int32_t kGpuClusterGroups = 128;          // of a block, at most
 inline constexpr int32_t kGpuClusterMaxima = 1024;         // that the blocks of a cluster tell each other
@@ -46,6 +48,12 @@ struct GpuPlan {
 };
 
 GpuPlan make_gpu_plan(const Shape& shape, const DeviceFacts& facts);
+
+// One block a row, which every device can run.
+GpuPlan make_one_block_plan(const Shape& shape, int32_t wave_width);
+
+// What is known of a device's clusters by its architecture; 1 and 0 of one that is not known.
+void set_cluster_facts(const char* target, DeviceFacts* facts);
 
 // Bytes of device memory at any alignment. Never less for a larger vocab, rows or entries.
 size_t gpu_workspace_bytes(const Plan& plan);

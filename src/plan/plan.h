@@ -21,7 +21,6 @@ struct DeviceFacts {
   int32_t wave_width;  // lanes in a warp of a GPU; 0 for a CPU, the same below
   int32_t cluster_blocks;      // the most of a cluster; 1: there are none
   int32_t block_shared_bytes;  // shared memory, the most of a block
-  int32_t unit_shared_bytes;   // and of a compute unit
 };
 
 struct Choices {

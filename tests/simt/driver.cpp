@@ -83,7 +83,6 @@ Error read_device(int device, DeviceProperties* properties) {
   properties->shared_bytes_per_block = static_cast<int32_t>(simt::kStaticSharedBytes);
   properties->memory_bytes = driver().settings.memory_bytes;
   properties->block_shared_bytes = static_cast<int32_t>(simt::kSharedBytes);
-  properties->unit_shared_bytes = static_cast<int32_t>(simt::kSharedBytes);
   properties->cluster_blocks = driver().settings.cluster_blocks;
   return {};
 }

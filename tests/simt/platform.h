@@ -270,6 +270,12 @@ Error launch(void (*kernel)(Parameters...), Grid grid, uint32_t threads, Stream 
   return simt::launch_function({grid.x, grid.y, threads, 1, 0}, stream, [=] { kernel(arguments...); });
 }
 template <typename... Parameters>
+bool has_cluster_code(void (*)(Parameters...)) {
+  return true;
+}
+inline bool is_about_shape(Error) { return false; }
+
+template <typename... Parameters>
 Error launch_shaped(void (*kernel)(Parameters...), const LaunchShape& shape, Stream stream, Parameters... arguments) {
   return simt::launch_function(
       {shape.grid.x, shape.grid.y, shape.threads, shape.cluster_blocks, shape.dynamic_shared_bytes}, stream,

@@ -238,6 +238,10 @@ struct Error {
   explicit operator bool() const { return code != 0; }
   const char* text() const { return cudaGetErrorString(static_cast<cudaError_t>(code)); }
 };
+// Of a launch that the device cannot serve in its shape, and of which nothing was done.
+inline bool is_about_shape(Error error) {
+  return error.code == cudaErrorInvalidClusterSize || error.code == cudaErrorLaunchOutOfResources || error.code == cudaErrorInvalidConfiguration;
+}
 inline Error error_of(cudaError_t code) { return {static_cast<int>(code)}; }
 
 using Stream = cudaStream_t;
@@ -264,8 +268,9 @@ inline Error read_device(int device, DeviceProperties* properties) {
   properties->shared_bytes_per_block = static_cast<int32_t>(known.sharedMemPerBlock);
   properties->memory_bytes = known.totalGlobalMem;
   properties->block_shared_bytes = static_cast<int32_t>(known.sharedMemPerBlockOptin);
-  properties->unit_shared_bytes = static_cast<int32_t>(known.sharedMemPerMultiprocessor);
-  properties->cluster_blocks = known.major >= 9 ? (known.major == 9 || known.major == 10 ? 16 : 8) : 1;
+  // More than 8 need a device with large clusters of multiprocessors, which a part of a device is not.
+  constexpr int kWholeDevice = 64;
+  properties->cluster_blocks = known.major < 9 ? 1 : known.major >= 12 || known.multiProcessorCount < kWholeDevice ? 8 : 16;
   return {};
 }
 
@@ -308,6 +313,16 @@ Error probe(void (*kernel)(Parameters...)) {
   return error_of(code);
 }
 
+// Whether the code that the current device would run was compiled with clusters.
+template <typename... Parameters>
+bool has_cluster_code(void (*kernel)(Parameters...)) {
+  constexpr int kFirstVersion = 90;
+  cudaFuncAttributes attributes;
+  const cudaError_t code = cudaFuncGetAttributes(&attributes, reinterpret_cast<const void*>(kernel));
+  if (code != cudaSuccess) (void)cudaGetLastError();
+  return code == cudaSuccess && attributes.ptxVersion >= kFirstVersion && attributes.binaryVersion >= kFirstVersion;
+}
+
 template <typename... Parameters>
 Error launch(void (*kernel)(Parameters...), Grid grid, uint32_t threads, Stream stream, Parameters... arguments) {
   void* pointers[] = {static_cast<void*>(&arguments)...};
@@ -317,20 +332,22 @@ Error launch(void (*kernel)(Parameters...), Grid grid, uint32_t threads, Stream 
   return error_of(code);
 }
 
-template <typename... Parameters>
-Error launch_shaped(void (*kernel)(Parameters...), const LaunchShape& shape, Stream stream, Parameters... arguments) {
-  constexpr uint32_t kPortableBlocks = 8;  // larger clusters must be asked for
-  const void* function = reinterpret_cast<const void*>(kernel);
-  cudaError_t code = cudaSuccess;
-  if (shape.dynamic_shared_bytes > 0) {
-    code = cudaFuncSetAttribute(function, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                static_cast<int>(shape.dynamic_shared_bytes));
-  }
-  if (code == cudaSuccess && shape.cluster_blocks > kPortableBlocks) {
-    code = cudaFuncSetAttribute(function, cudaFuncAttributeNonPortableClusterSizeAllowed, 1);
-  }
-  if (code == cudaSuccess) {
-    cudaLaunchAttribute attributes[2] = {};
+// A launch of a shape. The attributes must live as long as the configuration.
+struct ShapedLaunch {
+  cudaLaunchConfig_t config = {};
+  cudaLaunchAttribute attributes[2] = {};
+
+  // Also tells the function what the shape needs beyond what is allowed by itself.
+  cudaError_t prepare(const void* function, const LaunchShape& shape, Stream stream) {
+    constexpr uint32_t kPortableBlocks = 8;  // larger clusters must be asked for
+    cudaError_t code = cudaSuccess;
+    if (shape.dynamic_shared_bytes > 0) {
+      code = cudaFuncSetAttribute(function, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                  static_cast<int>(shape.dynamic_shared_bytes));
+    }
+    if (code == cudaSuccess && shape.cluster_blocks > kPortableBlocks) {
+      code = cudaFuncSetAttribute(function, cudaFuncAttributeNonPortableClusterSizeAllowed, 1);
+    }
     uint32_t count = 0;
     if (shape.cluster_blocks > 1) {  // devices without clusters know no such attribute
       attributes[count].id = cudaLaunchAttributeClusterDimension;
@@ -344,15 +361,24 @@ Error launch_shaped(void (*kernel)(Parameters...), const LaunchShape& shape, Str
       attributes[count].val.programmaticStreamSerializationAllowed = 1;
       ++count;
     }
-    cudaLaunchConfig_t config = {};
     config.gridDim = dim3(shape.grid.x, shape.grid.y);
     config.blockDim = dim3(shape.threads);
     config.dynamicSmemBytes = shape.dynamic_shared_bytes;
     config.stream = stream;
     config.attrs = attributes;
     config.numAttrs = count;
+    return code;
+  }
+};
+
+template <typename... Parameters>
+Error launch_shaped(void (*kernel)(Parameters...), const LaunchShape& shape, Stream stream, Parameters... arguments) {
+  const void* function = reinterpret_cast<const void*>(kernel);
+  ShapedLaunch launch;
+  cudaError_t code = launch.prepare(function, shape, stream);
+  if (code == cudaSuccess) {
     void* pointers[] = {static_cast<void*>(&arguments)...};
-    code = cudaLaunchKernelExC(&config, function, pointers);
+    code = cudaLaunchKernelExC(&launch.config, function, pointers);
   }
   if (code != cudaSuccess) (void)cudaGetLastError();
   return error_of(code);

@@ -75,6 +75,8 @@
 //   Error fill_async(void* to, int byte, size_t, Stream)
 //   Error is_capturing(Stream, bool*)
 //   Error probe(kernel)                 whether the current device can run it
+//   bool has_cluster_code(kernel)       whether what the current device would run of it was compiled with clusters
+//   bool is_about_shape(Error)          whether it means a launch that the device cannot serve in its shape
 //   Error launch(kernel, Grid, uint32_t threads, Stream, arguments...)
 //                                       also reports what an earlier launch left behind
 //   Error launch_shaped(kernel, const LaunchShape&, Stream, arguments...)
@@ -113,8 +115,7 @@ struct DeviceProperties {
   int32_t wave_width;
   int32_t shared_bytes_per_block;
   int32_t block_shared_bytes;  // the same where it is asked for
-  int32_t unit_shared_bytes;   // of a multiprocessor
-  int32_t cluster_blocks;      // the most of a cluster; 1: there are no clusters
+  int32_t cluster_blocks;      // the most of a cluster that the architecture knows; 1: there are no clusters
   uint64_t memory_bytes;
 };
 
