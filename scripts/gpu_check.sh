@@ -195,7 +195,7 @@ step_bench() {
 
 # What the GPU is compared with: one thread of this machine's processor, by the library's CPU engine and by sort.
 step_cpu() {
-  "$(program tokendraw)" bench --data real normal1 --dtypes f32 bf16 --time "$([ -n "$quick" ] && echo 0.05 || echo 0.2)"
+  "$(program tokendraw)" bench --data real,normal1 --dtypes f32,bf16 --time "$([ -n "$quick" ] && echo 0.05 || echo 0.2)"
 }
 
 # What the summary says of a report.

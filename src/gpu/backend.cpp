@@ -118,9 +118,10 @@ Failure open(int32_t device, Device** opened) {
   const platform::Error error = probe_kernels();
   if (error) return failure(TOKENDRAW_ERROR_UNSUPPORTED, "the device cannot run this library's kernels", error);
   platform::DeviceProperties properties = {};
-  const platform::Error unread = platform::read_device(device, &properties);
-  if (unread) return failure_of("reading the device's properties", unread);
-  const bool clusters = properties.cluster_blocks > 1 && has_cluster_code(properties.wave_width);
+  bool clusters = false;
+  platform::Error unprepared = platform::read_device(device, &properties);
+  if (!unprepared) unprepared = prepare_clusters(properties, &clusters);
+  if (unprepared) return failure_of("preparing the kernels", unprepared);
   *opened = new (std::nothrow) Device{device, clusters};
   if (*opened != nullptr) return {};
   Failure failed;

@@ -20,9 +20,9 @@ KernelSet kernels_for_wave(request::Dtype dtype, bool edited) {
   return kernel_set<request::Dtype::kBf16, kWave>(edited);
 }
 
-KernelSet kernels_for(const plan::Plan& plan) {
+KernelSet kernels_for(int32_t wave_width, request::Dtype dtype, bool edited) {
 #define TOKENDRAW_CASE(wave) \
-  if (plan.gpu.wave_width == (wave)) return kernels_for_wave<wave>(plan.shape.dtype, plan.shape.edited);
+  if (wave_width == (wave)) return kernels_for_wave<wave>(dtype, edited);
   TOKENDRAW_FOR_WAVE_WIDTHS(TOKENDRAW_CASE)
 #undef TOKENDRAW_CASE
   return {};
@@ -66,21 +66,24 @@ Arguments make_arguments(const plan::Plan& plan, const plan::GpuWorkspaceLayout&
 
 platform::Error probe_kernels() { return platform::probe(list_tables_kernel()); }
 
-bool has_cluster_code(int32_t wave_width) {
-#define TOKENDRAW_CASE(wave) \
-  if (wave_width == (wave)) { \
-    return platform::has_cluster_code(kernels_for_wave<wave>(request::Dtype::kF32, false).sample_resident); \
+platform::Error prepare_clusters(const platform::DeviceProperties& properties, bool* usable) {
+  *usable = properties.cluster_blocks > 1;
+  for (const request::Dtype dtype : {request::Dtype::kF32, request::Dtype::kF16, request::Dtype::kBf16}) {
+    for (const bool edited : {false, true}) {
+      const Kernel kernel = kernels_for(properties.wave_width, dtype, edited).sample_resident;
+      *usable = *usable && kernel != nullptr && platform::has_cluster_code(kernel);
+      if (!*usable) return {};
+      if (const platform::Error error = platform::allow_shapes(kernel, properties)) return error;
+    }
   }
-  TOKENDRAW_FOR_WAVE_WIDTHS(TOKENDRAW_CASE)
-#undef TOKENDRAW_CASE
-  return false;
+  return {};
 }
 
 platform::Error run(const plan::Plan& plan, bool clusters, const request::Request& request, void* workspace,
                     platform::Stream stream) {
   const auto address = reinterpret_cast<uintptr_t>(workspace);
   auto* aligned = static_cast<unsigned char*>(workspace) + (16 - address % 16) % 16;
-  const KernelSet kernels = kernels_for(plan);
+  const KernelSet kernels = kernels_for(plan.gpu.wave_width, plan.shape.dtype, plan.shape.edited);
   const plan::GpuWorkspaceLayout layout = plan::gpu_workspace_layout(plan);
   const Arguments a = make_arguments(plan, layout, request, aligned);
   const auto rows = static_cast<uint32_t>(request.rows);

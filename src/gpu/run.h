@@ -16,7 +16,7 @@ platform::Error run(const plan::Plan& plan, bool clusters, const request::Reques
 // Whether the current device can run the kernels at all.
 platform::Error probe_kernels();
 
-// Whether the code that the current device would run was compiled with clusters.
-bool has_cluster_code(int32_t wave_width);
+// Makes the kernels with clusters ready on the current device. Not usable: it has none, or its code was compiled without.
+platform::Error prepare_clusters(const platform::DeviceProperties& properties, bool* usable);
 
 }  // namespace tokendraw::gpu

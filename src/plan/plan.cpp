@@ -118,18 +118,20 @@ Plan make_plan(const Shape& shape, const Choices& choices, const DeviceFacts& fa
 }
 
 size_t describe(const Plan& plan, char* text, size_t capacity) {
-  char where[240];
+  char where[320];
   if (plan.backend == Backend::kCpu) {
     std::snprintf(where, sizeof where, "threads: %d", plan.threads);
   } else if (plan.gpu.cluster > 0) {
     std::snprintf(where, sizeof where,
-                  "blocks: a cluster of %d a row, %d threads each\nrow: held in shared memory, at most %d bytes a "
-                  "block\nlaunches: %d\nworkspace: %zu bytes",
+                  "way: few rows, each held in the shared memory of a cluster and read once\n"
+                  "blocks: a cluster of %d a row, %d threads and at most %d bytes of the row each\n"
+                  "launches: %d\nworkspace: %zu bytes",
                   plan.gpu.cluster, kGpuClusterThreads, plan.gpu.cluster_shared_bytes, plan.gpu.launches,
                   gpu_workspace_bytes(plan));
   } else {
-    std::snprintf(where, sizeof where, "blocks: %d a row, %d threads each\nlaunches: %d\nworkspace: %zu bytes",
-                  plan.gpu.splits, kGpuBlockThreads, plan.gpu.launches, gpu_workspace_bytes(plan));
+    const char* way = plan.gpu.splits > 1 ? "few rows, each read by several blocks" : "one block reads a row";
+    std::snprintf(where, sizeof where, "way: %s\nblocks: %d a row, %d threads each\nlaunches: %d\nworkspace: %zu bytes",
+                  way, plan.gpu.splits, kGpuBlockThreads, plan.gpu.launches, gpu_workspace_bytes(plan));
   }
   const int length =
       std::snprintf(text, capacity,

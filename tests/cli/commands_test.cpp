@@ -95,9 +95,13 @@ TEST(Plan, TakesTheFactsOfAGpu) {
   EXPECT_EQ(plan["backend"], "cuda");
   EXPECT_EQ(plan["target"], "sm_90");
   EXPECT_EQ(plan["vocab"], "128256");
-  std::vector<std::string> small = arguments;
+  EXPECT_EQ(std::string(plan["blocks"]).rfind("a cluster of 8 a row", 0), 0u) << plan;
+  std::vector<std::string> older = arguments;
+  older[10] = "sm_80";  // without clusters
+  EXPECT_EQ(std::string(json_of(older)["blocks"]).rfind("4 a row", 0), 0u) << json_of(older);
+  std::vector<std::string> small = older;
   small[8] = "8";
-  EXPECT_NE(json_of(small), plan);
+  EXPECT_NE(json_of(small), json_of(older));
 }
 
 TEST(Plan, TakesMasksBiasesAndHistories) {

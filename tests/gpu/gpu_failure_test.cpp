@@ -188,27 +188,31 @@ TEST_F(GpuFailure, OfCallsWithHostMemory) {
 
 // Every launch of the call in turn, the first ones being done already.
 TEST_F(GpuFailure, OfLaunchesWithDeviceMemory) {
-  for (Rows& rows : shapes()) {
-    const std::vector<int32_t> expected = rows.expected();
-    for (const auto on_gpu_failure : {kUseCpu, kReturnError}) {
-      const SamplerPointer sampler = make_gpu_sampler(0, on_gpu_failure);
-      TokendrawStatus status = TOKENDRAW_OK;
-      uint32_t after = 0;
-      for (; after < 10; ++after) {
-        const RowsOnDevice on_device(rows, sampler.get());
-        EMULATOR(simt_fail_next)(SIMT_CALL_LAUNCH, after, SIMT_LAUNCH_FAILURE);
-        status = on_device.sample(sampler.get(), nullptr);
-        EMULATOR(simt_reset)();
-        EXPECT_EQ(EMULATOR(simt_synchronize)(nullptr), SIMT_SUCCESS);
-        const std::vector<int32_t> tokens = on_device.tokens.read();
-        if (status != TOKENDRAW_ERROR_BACKEND_FAILED) {
-          EXPECT_EQ(tokens, expected) << "after " << after << " launches";
+  for (const int32_t cluster_blocks : {1, 8}) {
+    for (Rows& rows : shapes()) {
+      const std::vector<int32_t> expected = rows.expected();
+      for (const auto on_gpu_failure : {kUseCpu, kReturnError}) {
+        EMULATOR(simt_set_cluster_blocks)(cluster_blocks);
+        const SamplerPointer sampler = make_gpu_sampler(0, on_gpu_failure);
+        TokendrawStatus status = TOKENDRAW_OK;
+        uint32_t after = 0;
+        for (; after < 10; ++after) {
+          const RowsOnDevice on_device(rows, sampler.get());
+          EMULATOR(simt_fail_next)(SIMT_CALL_LAUNCH, after, SIMT_LAUNCH_FAILURE);
+          status = on_device.sample(sampler.get(), nullptr);
+          EMULATOR(simt_reset)();
+          EXPECT_EQ(EMULATOR(simt_synchronize)(nullptr), SIMT_SUCCESS);
+          const std::vector<int32_t> tokens = on_device.tokens.read();
+          if (status != TOKENDRAW_ERROR_BACKEND_FAILED) {
+            EXPECT_EQ(tokens, expected) << "after " << after << " launches";
+          }
+          if (status == TOKENDRAW_OK) break;
+          ASSERT_EQ(status, on_gpu_failure == kUseCpu ? TOKENDRAW_OK_CPU_FALLBACK : TOKENDRAW_ERROR_BACKEND_FAILED);
         }
-        if (status == TOKENDRAW_OK) break;
-        ASSERT_EQ(status, on_gpu_failure == kUseCpu ? TOKENDRAW_OK_CPU_FALLBACK : TOKENDRAW_ERROR_BACKEND_FAILED);
+        EXPECT_EQ(status, TOKENDRAW_OK);
+        EXPECT_EQ(after > 1, rows.rows == 2 && cluster_blocks == 1)
+            << "a split row takes several launches, another one";
       }
-      EXPECT_EQ(status, TOKENDRAW_OK);
-      EXPECT_EQ(after > 1, rows.rows == 2) << "a split row takes several launches, another one";
     }
   }
 }

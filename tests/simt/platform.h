@@ -273,6 +273,10 @@ template <typename... Parameters>
 bool has_cluster_code(void (*)(Parameters...)) {
   return true;
 }
+template <typename... Parameters>
+Error allow_shapes(void (*)(Parameters...), const DeviceProperties&) {
+  return {};
+}
 inline bool is_about_shape(Error) { return false; }
 
 template <typename... Parameters>

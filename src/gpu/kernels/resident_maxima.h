@@ -69,15 +69,16 @@ template <typename Row>
 TOKENDRAW_DEVICE bool resident_maxima(GroupRange range, int32_t group_lines, int32_t lines) {
   constexpr int kAtOnce = 8 / Row::kMaximaOfGroup;  // as many chains of dependent steps side by side
   const auto lane = static_cast<int32_t>(lane_index<Row::kWave>());
+  const int32_t end = range.last * group_lines < lines ? range.last * group_lines : lines;
   bool nan = false;
   for (int32_t group = range.first; group < range.last; group += kAtOnce) {
     LaneMax<Row::kStored> max[kAtOnce];
     for (int32_t i = 0; i < group_lines; ++i) {
 #pragma unroll
       for (int j = 0; j < kAtOnce; ++j) {
-        // Past the end the last line is looked at again; what is then found of a group past the range goes nowhere.
+        // Past the range its last line is looked at again: the lines of other warps may not be there yet.
         const int32_t line = (group + j) * group_lines + i;
-        max[j].take(resident_words()[(line < lines ? line : lines - 1) * Row::kWave + lane]);
+        max[j].take(resident_words()[(line < end ? line : end - 1) * Row::kWave + lane]);
       }
     }
 #pragma unroll

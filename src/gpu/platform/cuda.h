@@ -337,17 +337,7 @@ struct ShapedLaunch {
   cudaLaunchConfig_t config = {};
   cudaLaunchAttribute attributes[2] = {};
 
-  // Also tells the function what the shape needs beyond what is allowed by itself.
-  cudaError_t prepare(const void* function, const LaunchShape& shape, Stream stream) {
-    constexpr uint32_t kPortableBlocks = 8;  // larger clusters must be asked for
-    cudaError_t code = cudaSuccess;
-    if (shape.dynamic_shared_bytes > 0) {
-      code = cudaFuncSetAttribute(function, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                  static_cast<int>(shape.dynamic_shared_bytes));
-    }
-    if (code == cudaSuccess && shape.cluster_blocks > kPortableBlocks) {
-      code = cudaFuncSetAttribute(function, cudaFuncAttributeNonPortableClusterSizeAllowed, 1);
-    }
+  ShapedLaunch(const LaunchShape& shape, Stream stream) {
     uint32_t count = 0;
     if (shape.cluster_blocks > 1) {  // devices without clusters know no such attribute
       attributes[count].id = cudaLaunchAttributeClusterDimension;
@@ -367,19 +357,34 @@ struct ShapedLaunch {
     config.stream = stream;
     config.attrs = attributes;
     config.numAttrs = count;
-    return code;
   }
+  ShapedLaunch(const ShapedLaunch&) = delete;
+  ShapedLaunch& operator=(const ShapedLaunch&) = delete;
 };
+
+// Allows a kernel all of the shared memory and the largest clusters that the current device has. Once, before launches
+// that need them: threads that each asked for what they need would take it from one another.
+template <typename... Parameters>
+Error allow_shapes(void (*kernel)(Parameters...), const DeviceProperties& properties) {
+  const void* function = reinterpret_cast<const void*>(kernel);
+  cudaFuncAttributes attributes;
+  cudaError_t code = cudaFuncGetAttributes(&attributes, function);
+  if (code == cudaSuccess) {
+    code = cudaFuncSetAttribute(function, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                properties.block_shared_bytes - static_cast<int>(attributes.sharedSizeBytes));
+  }
+  if (code == cudaSuccess && properties.cluster_blocks > 8) {  // 8: allowed everywhere
+    code = cudaFuncSetAttribute(function, cudaFuncAttributeNonPortableClusterSizeAllowed, 1);
+  }
+  if (code != cudaSuccess) (void)cudaGetLastError();
+  return error_of(code);
+}
 
 template <typename... Parameters>
 Error launch_shaped(void (*kernel)(Parameters...), const LaunchShape& shape, Stream stream, Parameters... arguments) {
-  const void* function = reinterpret_cast<const void*>(kernel);
-  ShapedLaunch launch;
-  cudaError_t code = launch.prepare(function, shape, stream);
-  if (code == cudaSuccess) {
-    void* pointers[] = {static_cast<void*>(&arguments)...};
-    code = cudaLaunchKernelExC(&launch.config, function, pointers);
-  }
+  const ShapedLaunch launch(shape, stream);
+  void* pointers[] = {static_cast<void*>(&arguments)...};
+  const cudaError_t code = cudaLaunchKernelExC(&launch.config, reinterpret_cast<const void*>(kernel), pointers);
   if (code != cudaSuccess) (void)cudaGetLastError();
   return error_of(code);
 }

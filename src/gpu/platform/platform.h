@@ -76,6 +76,9 @@
 //   Error is_capturing(Stream, bool*)
 //   Error probe(kernel)                 whether the current device can run it
 //   bool has_cluster_code(kernel)       whether what the current device would run of it was compiled with clusters
+//   Error allow_shapes(kernel, const DeviceProperties&)
+//                                       before launches of the kernel on the current device that are larger than all
+//                                       devices allow
 //   bool is_about_shape(Error)          whether it means a launch that the device cannot serve in its shape
 //   Error launch(kernel, Grid, uint32_t threads, Stream, arguments...)
 //                                       also reports what an earlier launch left behind
