@@ -23,7 +23,8 @@ int64_t list_slots(const Shape& shape) { return 2 * (shape.bias_entries + shape.
 
 // The blocks of a cluster that holds a row, 0 if none can: as many as leave no multiprocessor without one, for a block's
 // share is then read and searched soonest; but no share so large that fewer blocks fit into a multiprocessor, nor so
-// small that warps have nothing to do. Sets *lines_each to the lines that a block has at most.
+// small that warps have nothing to do. All rows must find room at the same time: where they would wait for one another a
+// block for each row is as fast or faster. Sets *lines_each to the lines that a block has at most.
 int32_t choose_cluster(const Shape& shape, const DeviceFacts& facts, int32_t source_lines, int32_t* lines_each) {
   if (facts.cluster_blocks < 2 || shape.rows > kGpuMaxClusterRows) return 0;
   // An edited row is held as floats.
@@ -33,16 +34,21 @@ int32_t choose_cluster(const Shape& shape, const DeviceFacts& facts, int32_t sou
   const int32_t room = facts.block_shared_bytes - kGpuClusterStaticBytes;
   const int64_t rows = shape.rows > 1 ? shape.rows : 1;
   const int32_t warps = kGpuClusterThreads / facts.wave_width;
-  for (int32_t blocks = 1; blocks <= facts.cluster_blocks; blocks *= 2) {
+  int32_t blocks = 1;
+  for (; 2 * blocks <= facts.cluster_blocks; blocks *= 2) {
     *lines_each = lines(blocks);
-    const bool fits = int64_t{*lines_each} * line_bytes <= room;
-    if (!fits) continue;
-    if (2 * blocks > facts.cluster_blocks) return blocks;
-    const bool small = *lines_each * line_bytes <= kClusterPartBytes;
+    const bool small = int64_t{*lines_each} * line_bytes <= kClusterPartBytes;
     const bool busy = 2 * rows * blocks > facts.compute_units || *lines_each <= 2 * warps;
-    if (small && busy) return blocks;
+    if (small && busy) break;
   }
-  return 0;
+  *lines_each = lines(blocks);
+  const int64_t bytes = int64_t{*lines_each} * line_bytes;
+  if (bytes > room) return 0;
+  // The system takes 1 KB of a multiprocessor's shared memory for each block, and no block gets the last one.
+  constexpr int32_t kSystemBytes = 1024;
+  int64_t at_once = (facts.block_shared_bytes + kSystemBytes) / (bytes + kGpuClusterStaticBytes + kSystemBytes);
+  if (at_once > kGpuClusterBlocksAtOnce) at_once = kGpuClusterBlocksAtOnce;
+  return rows * blocks <= at_once * facts.compute_units ? blocks : 0;
 }
 
 // Compute capabilities with thread block clusters (NVIDIA, CUDA C++ Programming Guide 13.0, "Compute Capabilities"): the

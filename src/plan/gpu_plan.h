@@ -28,6 +28,7 @@ inline constexpr int32_t kGpuRowStateBytes = 256;  // of a row's inputs, kept fr
 // H200 the two ways meet between 64 and 128 rows (docs/performance.md).
 inline constexpr int64_t kGpuMaxClusterRows = 64;
 inline constexpr int32_t kGpuClusterThreads = 256;         // of a block
+inline constexpr int32_t kGpuClusterBlocksAtOnce = 3;      // that a multiprocessor has registers for
 inline constexpr int32_t kGpuClusterGroups = 128;          // of a block, at most
 inline constexpr int32_t kGpuClusterMaxima = 1024;         // that the blocks of a cluster tell each other
 inline constexpr int32_t kGpuClusterStaticBytes = 11 * 1024 + 640;  // of shared memory beside the logits, at most

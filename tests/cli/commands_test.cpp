@@ -89,16 +89,19 @@ TEST(Plan, TheAlgorithmAskedForIsTheOnePlanned) {
 // A GPU that need not be here: its plan is a function of the facts given.
 TEST(Plan, TakesTheFactsOfAGpu) {
   const std::vector<std::string> arguments = {
-      "plan", "--vocab",         "128256", "--batch",  "64",  "--backend", "cuda", "--compute-units",
+      "plan", "--vocab",         "128256", "--batch",  "32",  "--backend", "cuda", "--compute-units",
       "132",  "--device-target", "sm_90",  "--format", "json"};
   const json plan = json_of(arguments);
   EXPECT_EQ(plan["backend"], "cuda");
   EXPECT_EQ(plan["target"], "sm_90");
   EXPECT_EQ(plan["vocab"], "128256");
   EXPECT_EQ(std::string(plan["blocks"]).rfind("a cluster of 8 a row", 0), 0u) << plan;
+  std::vector<std::string> more = arguments;
+  more[4] = "64";  // do not find room on the chip at the same time
+  EXPECT_EQ(std::string(json_of(more)["blocks"]).rfind("4 a row", 0), 0u) << json_of(more);
   std::vector<std::string> older = arguments;
   older[10] = "sm_80";  // without clusters
-  EXPECT_EQ(std::string(json_of(older)["blocks"]).rfind("4 a row", 0), 0u) << json_of(older);
+  EXPECT_EQ(std::string(json_of(older)["blocks"]).rfind("8 a row", 0), 0u) << json_of(older);
   std::vector<std::string> small = older;
   small[8] = "8";
   EXPECT_NE(json_of(small), json_of(older));

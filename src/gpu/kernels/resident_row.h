@@ -67,7 +67,10 @@ struct ResidentRow {
       ClusterLists lists;
     };
     ClusterShared cluster;
-    uint64_t few[kFewCandidates];  // candidates where the histogram is needed beside them
+    union {
+      uint64_t few[kFewCandidates];  // candidates where the histogram is needed beside them
+      uint32_t inside[kMaxGroups];   // logits of each group in the range of a search
+    };
     platform::CopyBarrier copied[kWarps];
     uint64_t warp_mass[kWarps];
     uint32_t warp_max[kWarps];  // as ordered bits

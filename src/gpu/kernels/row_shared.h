@@ -137,7 +137,8 @@ struct Row {
     uint64_t total;  // mass of the row, where it is needed
     uint64_t group_mass[kMaxGroups];
     float group_max[kMaxGroups];
-    uint16_t hit[kMaxGroups];  // groups that a gather visits
+    uint16_t hit[kMaxGroups];     // groups that a gather visits
+    uint32_t inside[kMaxGroups];  // logits of each group in the range of a search
     union {
       uint64_t keys[kListRoom<kListCapacity>];
       Histogram<kBuckets> histogram;

@@ -418,7 +418,7 @@ TOKENDRAW_DEVICE void sample_on_chip(const Arguments& a) {
 }
 
 template <request::Dtype kDtype, bool kEdited, int kWave>
-TOKENDRAW_KERNEL void TOKENDRAW_LAUNCH_BOUNDS(plan::kGpuClusterThreads, 3)
+TOKENDRAW_KERNEL void TOKENDRAW_LAUNCH_BOUNDS(plan::kGpuClusterThreads, plan::kGpuClusterBlocksAtOnce)
     sample_resident(const TOKENDRAW_GRID_CONSTANT Arguments a) {
   if constexpr (platform::kHasClusters) sample_on_chip<ResidentRow<kDtype, kEdited, kWave>>(a);
 }

@@ -36,11 +36,11 @@ TOKENDRAW_DEVICE_CALL BucketRange find_range() {
   return {draw::from_ordered_bits(low), draw::from_ordered_bits(high), bucket.goal};
 }
 
-// The pass over the groups [first, last): group_above[group] becomes the mass above the range, and list(x, id) is called
-// by all lanes of a warp together for every vector of logits.
-template <typename Row, typename List>
+// The pass over the groups [first, last): group_above[group] becomes the mass above the range; list(x, id) is called by
+// all lanes of a warp together for every vector of logits, done(group) after every group.
+template <typename Row, typename List, typename Done>
 TOKENDRAW_DEVICE void sum_above_and_list(const BucketRange& range, int32_t first, int32_t last, uint64_t* group_above,
-                                         const List& list) {
+                                         const List& list, const Done& done) {
   const WeightRule rule = Row::shared().rule;
   GroupSum<Row::kWave> above = {group_above};
   visit_vectors_from<Row>(
@@ -58,7 +58,10 @@ TOKENDRAW_DEVICE void sum_above_and_list(const BucketRange& range, int32_t first
         }
         list(x, id);
       },
-      [&](int32_t group) { above.finish(group); });
+      [&](int32_t group) {
+        above.finish(group);
+        done(group);
+      });
 }
 
 // Adds a key's weight to the mass of its group, if this block has it.
@@ -131,6 +134,26 @@ TOKENDRAW_DEVICE_CALL Drawn draw_from_range(uint32_t n, const BucketRange& range
   return drawn;
 }
 
+// Of a range whose logits are all equal to x, which s.inside counts by group: the key of the last one with less than
+// `goal` of their mass before it. What is kept of them becomes part of the group masses. Ends with a barrier.
+template <typename Row>
+TOKENDRAW_DEVICE_CALL uint64_t keep_ties(float x, uint64_t goal) {
+  auto& s = Row::shared();
+  const auto thread = static_cast<int32_t>(platform::thread_index());
+  const uint64_t own = thread < Row::groups() ? s.inside[thread] : 0;
+  const uint64_t weight = s.rule.weight(x);
+  const uint64_t wanted = (goal + weight - 1) / weight;
+  const uint64_t before = Row::Team::exclusive_sum(own).first;
+  if (own > 0 && before < wanted) {
+    s.group_mass[thread] += weight * (wanted - before < own ? wanted - before : own);
+  }
+  const FoundInRow last = find_in_row<Row>(
+      own, [wanted](uint64_t ties) { return (wanted < ties ? wanted : ties) - 1; },
+      [x](int32_t, float y) { return y == x ? 1 : 0; });
+  platform::block_barrier();
+  return draw::rank_key(x, static_cast<uint32_t>(last.found.id));
+}
+
 // One block or cluster does all of it: the histogram and the group masses are ready.
 template <typename Row>
 TOKENDRAW_DEVICE_CALL void search_top_p(Drawn* drawn) {
@@ -139,22 +162,45 @@ TOKENDRAW_DEVICE_CALL void search_top_p(Drawn* drawn) {
   platform::block_barrier();
   if (platform::thread_index() == 0) s.listed = 0;
   platform::block_barrier();
-  sum_above_and_list<Row>(range, 0, Row::groups(), s.group_mass,
-                          [&](const float(&x)[Row::Reader::kWidth], int32_t id) {
-                            list_own<Row>(x, id, range.low, range.high);
-                          });
+  // Of this lane's logits in the range: how many in the group, the largest, and the negative of the smallest.
+  uint32_t inside = 0;
+  float largest = -draw::infinity();
+  float largest_negative = -draw::infinity();
+  sum_above_and_list<Row>(
+      range, 0, Row::groups(), s.group_mass,
+      [&](const float(&x)[Row::Reader::kWidth], int32_t id) {
+        list_own<Row>(x, id, range.low, range.high);
+#pragma unroll
+        for (int i = 0; i < Row::Reader::kWidth; ++i) {
+          const bool hit = x[i] >= range.low && x[i] <= range.high;
+          inside += hit ? 1 : 0;
+          largest = platform::max_number(largest, hit ? x[i] : -draw::infinity());
+          largest_negative = platform::max_number(largest_negative, hit ? -x[i] : -draw::infinity());
+        }
+      },
+      [&](int32_t group) {
+        inside = platform::warp_add<Row::kWave>(inside);
+        if (lane_index<Row::kWave>() == 0) s.inside[group] = inside;
+        inside = 0;
+      });
   platform::block_barrier();
   const uint32_t n = share_list<Row>();
   if (n <= Row::kListCapacity) {
     *drawn = draw_from_range<Row>(n, range);
     return;
   }
-  // Too many, most often because they are equal.
-  const BitRange bits = tighten<Row>({draw::ordered_bits(range.low), draw::ordered_bits(range.high)});
-  const uint64_t cut = find_cut_in<Row>(Measure::kMass, range.goal, bits, false, false);
+  largest = draw::add_rn(Row::Team::max(largest), 0.0f);
+  const float smallest = draw::add_rn(-Row::Team::max(largest_negative), 0.0f);
+  uint64_t cut = 0;
+  if (largest == smallest) {
+    cut = keep_ties<Row>(largest, range.goal);
+  } else {
+    const BitRange bits = {draw::ordered_bits(smallest), draw::ordered_bits(largest)};
+    cut = find_cut_in<Row>(Measure::kMass, range.goal, bits, false, false);
+    sum_all_masses<Row>(cut);
+  }
   int64_t kept = 0;
   if (s.settings.wants_kept) kept = static_cast<int64_t>(count_from<Row>(cut, smallest_weighing<Row>(1)));
-  sum_all_masses<Row>(cut);
   *drawn = draw_by_group<Row>(cut);
   drawn->kept = kept;
 }
@@ -233,7 +279,8 @@ TOKENDRAW_DEVICE void search_shared_groups(const Arguments& a, int64_t row, int3
           }
           ++place;
         }
-      });
+      },
+      [](int32_t) {});
 }
 
 // The token of such a row, by the one block that finishes it and knows the group masses; false if the bucket holds too
