@@ -189,7 +189,8 @@ class Bench {
       std::perror(options.out.c_str());
       std::exit(1);
     }
-    std::fprintf(file_, "vocab,dtype,data,filter,batch,cold_us,hot_us,one_read_us,ratio,workspace_bytes,row_maximum_us\n");
+    std::fprintf(file_,
+                 "vocab,dtype,data,filter,batch,cold_us,hot_us,one_read_us,ratio,workspace_bytes,row_maximum_us\n");
   }
 
   void run() {
@@ -344,7 +345,8 @@ class Bench {
     const double cold = graph_us(stream_, calls(batch), replays(), [&](int i) { enqueue(i % sets); });
     const double hot = graph_us(stream_, calls(batch), replays(), [&](int) { enqueue(0); });
     std::fprintf(file_, "%d,%s,%s,%s,%d,%.2f,%.2f,%.2f,%.2f,%zu,%.2f\n", vocab, dtype_name.c_str(), kind.c_str(),
-                 filter.name, batch, cold, hot, floor.one_read_us, cold / floor.one_read_us, bytes, floor.row_maximum_us);
+                 filter.name, batch, cold, hot, floor.one_read_us, cold / floor.one_read_us, bytes,
+                 floor.row_maximum_us);
     std::printf("%6d %-4s %-10s %-13s %4d  %8.2f us cold  %8.2f hot  %8.2f one read  %5.2fx\n", vocab,
                 dtype_name.c_str(), kind.c_str(), filter.name, batch, cold, hot, floor.one_read_us,
                 cold / floor.one_read_us);

@@ -134,8 +134,9 @@ void close(Device* device) { delete device; }
 
 Failure run_batch(Device* device, const plan::Plan* plan, const request::Request* request, void* workspace,
                   void* stream) {
-  return on_device(device, "launching the kernels",
-                   [&] { return run(*plan, device->clusters, *request, workspace, static_cast<platform::Stream>(stream)); });
+  return on_device(device, "launching the kernels", [&] {
+    return run(*plan, device->clusters, *request, workspace, static_cast<platform::Stream>(stream));
+  });
 }
 
 Failure allocate(Device* device, size_t bytes, void** memory) {

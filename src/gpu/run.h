@@ -16,7 +16,8 @@ platform::Error run(const plan::Plan& plan, bool clusters, const request::Reques
 // Whether the current device can run the kernels at all.
 platform::Error probe_kernels();
 
-// Makes the kernels with clusters ready on the current device. Not usable: it has none, or its code was compiled without.
+// Makes the kernels with clusters ready on the current device. Not usable: it has none, or its code was compiled
+// without.
 platform::Error prepare_clusters(const platform::DeviceProperties& properties, bool* usable);
 
 }  // namespace tokendraw::gpu

@@ -21,10 +21,10 @@ size_t align_up(size_t bytes) { return (bytes + 15) / 16 * 16; }
 // Tables for one row at most.
 int64_t list_slots(const Shape& shape) { return 2 * (shape.bias_entries + shape.history_entries); }
 
-// The blocks of a cluster that holds a row, 0 if none can: as many as leave no multiprocessor without one, for a block's
-// share is then read and searched soonest; but no share so large that fewer blocks fit into a multiprocessor, nor so
-// small that warps have nothing to do. All rows must find room at the same time: where they would wait for one another a
-// block for each row is as fast or faster. Sets *lines_each to the lines that a block has at most.
+// The blocks of a cluster that holds a row, 0 if none can: as many as leave no multiprocessor without one, for a
+// block's share is then read and searched soonest; but no share so large that fewer blocks fit into a multiprocessor,
+// nor so small that warps have nothing to do. All rows must find room at the same time: where they would wait for one
+// another a block for each row is as fast or faster. Sets *lines_each to the lines that a block has at most.
 int32_t choose_cluster(const Shape& shape, const DeviceFacts& facts, int32_t source_lines, int32_t* lines_each) {
   if (facts.cluster_blocks < 2 || shape.rows > kGpuMaxClusterRows) return 0;
   // An edited row is held as floats.
@@ -51,16 +51,16 @@ int32_t choose_cluster(const Shape& shape, const DeviceFacts& facts, int32_t sou
   return rows * blocks <= at_once * facts.compute_units ? blocks : 0;
 }
 
-// Compute capabilities with thread block clusters (NVIDIA, CUDA C++ Programming Guide 13.0, "Compute Capabilities"): the
-// most blocks of a cluster and of its shared memory. 16 blocks are more than every device of a kind must serve; a device
-// that is there is asked.
+// Compute capabilities with thread block clusters (NVIDIA, CUDA C++ Programming Guide 13.0, "Compute Capabilities"):
+// the most blocks of a cluster and of its shared memory. 16 blocks are more than every device of a kind must serve; a
+// device that is there is asked.
 struct ClusterTarget {
   const char* name;
   int32_t cluster_blocks;
   int32_t block_shared_bytes;
 };
 constexpr ClusterTarget kClusterTargets[] = {
-    {"sm_90", 16, 227 * 1024}, {"sm_100", 16, 227 * 1024}, {"sm_103", 16, 227 * 1024},
+    {"sm_90", 16, 227 * 1024},  {"sm_100", 16, 227 * 1024}, {"sm_103", 16, 227 * 1024},
     {"sm_110", 16, 227 * 1024}, {"sm_120", 8, 99 * 1024},   {"sm_121", 8, 99 * 1024},
 };
 

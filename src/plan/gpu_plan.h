@@ -27,23 +27,23 @@ inline constexpr int32_t kGpuRowStateBytes = 256;  // of a row's inputs, kept fr
 // Of the kernel whose clusters of blocks hold rows in shared memory. More rows are served sooner by a block each: on an
 // H200 the two ways meet between 64 and 128 rows (docs/performance.md).
 inline constexpr int64_t kGpuMaxClusterRows = 64;
-inline constexpr int32_t kGpuClusterThreads = 256;         // of a block
-inline constexpr int32_t kGpuClusterBlocksAtOnce = 3;      // that a multiprocessor has registers for
-inline constexpr int32_t kGpuClusterGroups = 128;          // of a block, at most
-inline constexpr int32_t kGpuClusterMaxima = 1024;         // that the blocks of a cluster tell each other
-inline constexpr int32_t kGpuClusterStaticBytes = 11 * 1024 + 640;  // of shared memory beside the logits, at most
+inline constexpr int32_t kGpuClusterThreads = 256;            // of a block
+inline constexpr int32_t kGpuClusterBlocksAtOnce = 3;         // that a multiprocessor has registers for
+inline constexpr int32_t kGpuClusterGroups = 128;             // of a block, at most
+inline constexpr int32_t kGpuClusterMaxima = 1024;            // that the blocks of a cluster tell each other
+inline constexpr int32_t kGpuClusterStaticBytes = 12 * 1024;  // of shared memory beside the logits, at most
 
 struct GpuPlan {
-  int32_t wave_width;   // lanes in a warp
-  int32_t line;         // logits that a warp reads at once: 16 bytes a lane
-  int32_t group_lines;  // lines of one group maximum, a power of two
-  int32_t groups;       // the most that a row has, whatever its alignment
-  int32_t splits;       // blocks that share a row through memory; 1: one block does all of it
-  int32_t cluster;      // blocks of the cluster that holds a row in shared memory; 0: rows are not held
+  int32_t wave_width;            // lanes in a warp
+  int32_t line;                  // logits that a warp reads at once: 16 bytes a lane
+  int32_t group_lines;           // lines of one group maximum, a power of two
+  int32_t groups;                // the most that a row has, whatever its alignment
+  int32_t splits;                // blocks that share a row through memory; 1: one block does all of it
+  int32_t cluster;               // blocks of the cluster that holds a row in shared memory; 0: rows are not held
   int32_t cluster_shared_bytes;  // of a block, for logits
   int32_t block_lines;           // of a row's, for each of them but the last
   int32_t warp_groups;           // of a block's, for each warp but the last ones
-  int32_t launches;     // kernels and fills that one call enqueues
+  int32_t launches;              // kernels and fills that one call enqueues
 
   friend bool operator==(const GpuPlan&, const GpuPlan&) = default;
 };

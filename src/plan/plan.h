@@ -18,7 +18,7 @@ struct DeviceFacts {
   Backend backend;
   const char* target;  // SIMD target or architecture, static storage
   int32_t compute_units;
-  int32_t wave_width;  // lanes in a warp of a GPU; 0 for a CPU, the same below
+  int32_t wave_width;          // lanes in a warp of a GPU; 0 for a CPU, the same below
   int32_t cluster_blocks;      // the most of a cluster; 1: there are none
   int32_t block_shared_bytes;  // shared memory, the most of a block
 };

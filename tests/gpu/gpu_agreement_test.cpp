@@ -82,7 +82,9 @@ void set_way(Way way) {
 
 std::string to_text(const Path& path) {
   return std::string(tokendraw_algorithm_name(path.algorithm)) + " on device " + std::to_string(path.device) +
-         (path.way == Way::kSplit ? ", split rows" : path.way == Way::kCluster ? ", rows in clusters" : "");
+         (path.way == Way::kSplit     ? ", split rows"
+          : path.way == Way::kCluster ? ", rows in clusters"
+                                      : "");
 }
 
 struct Trial {

@@ -10,7 +10,7 @@ namespace tokendraw::gpu {
 
 template <request::Dtype kDtype, bool kEdited, int kWave>
 KernelSet make_kernel_set() {
-  return {sample_row<kDtype, kEdited, kWave>, split_maxima<kDtype, kEdited, kWave>,
+  return {sample_row<kDtype, kEdited, kWave>,   split_maxima<kDtype, kEdited, kWave>,
           split_masses<kDtype, kEdited, kWave>, split_search<kDtype, kEdited, kWave>,
           split_finish<kDtype, kEdited, kWave>, sample_resident<kDtype, kEdited, kWave>};
 }

@@ -24,9 +24,9 @@ TOKENDRAW_DEVICE void clear_near() {
   if (thread < kNearBuckets) Row::shared().histogram.high[thread] = 0;
 }
 
-// A value that at least `wanted` of n values reach, the i-th being value_at(i / kThreads, i), and not many more; the smallest finite one if there
-// are fewer or the wanted ones lie far from `max`, the largest. n is at most kMost. Uses clear_near()'s memory, which is
-// zero and known to be by a barrier.
+// A value that at least `wanted` of n values reach, the i-th being value_at(i / kThreads, i), and not many more; the
+// smallest finite one if there are fewer or the wanted ones lie far from `max`, the largest. n is at most kMost. Uses
+// clear_near()'s memory, which is zero and known to be by a barrier.
 template <typename Row, int kMost, typename ValueAt>
 TOKENDRAW_DEVICE float threshold_of(float max, uint32_t n, uint32_t wanted, const ValueAt& value_at) {
   constexpr int kWave = Row::kWave;
@@ -67,8 +67,8 @@ TOKENDRAW_DEVICE float threshold_of(float max, uint32_t n, uint32_t wanted, cons
   }
   bucket = platform::warp_shuffle<kWave>(bucket, static_cast<uint32_t>(platform::first_bit(enough)));
   if (bucket == kNearBuckets - 1) return lowest;
-  // The distances in the buckets up to this one are below its upper end. A value above the exact difference is not below
-  // the rounded one.
+  // The distances in the buckets up to this one are below its upper end. A value above the exact difference is not
+  // below the rounded one.
   return draw::sub_rn(max, draw::bits_float((bucket + 1 + kNearBase) << kNearShift));
 }
 
@@ -208,8 +208,8 @@ TOKENDRAW_DEVICE_CALL uint32_t gather(float low, float high) {
   return share_list<Row>();
 }
 
-// Leaves out of a list of n <= kListCapacity keys what cannot be among the top k; returns how many are left. Ends with a
-// barrier.
+// Leaves out of a list of n <= kListCapacity keys what cannot be among the top k; returns how many are left. Ends with
+// a barrier.
 template <typename Row>
 TOKENDRAW_DEVICE_CALL uint32_t keep_top_k(uint32_t n) {
   auto& s = Row::shared();
@@ -225,9 +225,9 @@ TOKENDRAW_DEVICE_CALL uint32_t keep_top_k(uint32_t n) {
   platform::block_barrier();
   clear_near<Row>();
   platform::block_barrier();
-  const float threshold = threshold_of<Row, Row::kListCapacity>(
-      s.rule.max, n, static_cast<uint32_t>(s.inputs.params.top_k),
-      [&](uint32_t step, uint32_t) { return draw::rank_key_logit(keys[step]); });
+  const float threshold =
+      threshold_of<Row, Row::kListCapacity>(s.rule.max, n, static_cast<uint32_t>(s.inputs.params.top_k),
+                                            [&](uint32_t step, uint32_t) { return draw::rank_key_logit(keys[step]); });
   const uint64_t least = draw::rank_key(threshold, ~uint32_t{0});
   if (thread == 0) s.listed = 0;
   platform::block_barrier();

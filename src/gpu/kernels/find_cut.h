@@ -91,7 +91,8 @@ TOKENDRAW_DEVICE_CALL Bucket find_bucket(uint64_t goal) {
 
 // Of the bits [*low, *high] those that fall into a bucket: both bounds by the map itself, so that they are exact.
 template <typename Row>
-TOKENDRAW_DEVICE_CALL void narrow_to_bucket(BucketMap<Row::kBuckets> map, uint32_t bucket, uint32_t* low, uint32_t* high) {
+TOKENDRAW_DEVICE_CALL void narrow_to_bucket(BucketMap<Row::kBuckets> map, uint32_t bucket, uint32_t* low,
+                                            uint32_t* high) {
   const auto bucket_of = [&](uint32_t bits) { return map.bucket(draw::from_ordered_bits(bits), bits); };
   const uint32_t old_low = *low;
   const uint32_t old_high = *high;

@@ -119,8 +119,8 @@ TOKENDRAW_DEVICE_CALL Drawn draw_from_pairs(uint32_t n) {
   auto& s = Row::shared();
   const draw::RowParams& params = s.inputs.params;
   uint64_t* ranked = s.keys + kPairwise;         // the keys by rank
-  uint64_t* weights = s.keys + 2 * kPairwise;     // of the list's keys,
-  uint64_t* ranked_to = s.keys + 3 * kPairwise;   // and by rank the mass up to a key, itself included
+  uint64_t* weights = s.keys + 2 * kPairwise;    // of the list's keys,
+  uint64_t* ranked_to = s.keys + 3 * kPairwise;  // and by rank the mass up to a key, itself included
   const uint32_t thread = platform::thread_index();
   const uint32_t parts_shift = n <= kPairwise / 2 ? kPairsShift<Row> + 1 : kPairsShift<Row>;
   const uint32_t parts = 1u << parts_shift;  // threads of one key; neighbours in a warp

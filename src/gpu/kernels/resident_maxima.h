@@ -11,7 +11,8 @@ template <request::Dtype kStored>
 struct LaneMax {  // 16-bit dtypes: two at a time
   uint32_t pair = kStored == request::Dtype::kBf16 ? 0xff80ff80u : 0xfc00fc00u;
   TOKENDRAW_DEVICE static uint32_t larger(uint32_t a, uint32_t b) {
-    return kStored == request::Dtype::kBf16 ? platform::max_or_nan_bf16_pair(a, b) : platform::max_or_nan_f16_pair(a, b);
+    return kStored == request::Dtype::kBf16 ? platform::max_or_nan_bf16_pair(a, b)
+                                            : platform::max_or_nan_f16_pair(a, b);
   }
   TOKENDRAW_DEVICE void take(const platform::Words16& words) {
     pair = larger(pair, larger(larger(words.word[0], words.word[1]), larger(words.word[2], words.word[3])));
@@ -56,7 +57,8 @@ template <typename Row>
 TOKENDRAW_DEVICE_CALL float lane_max_but_nan(int32_t first_line, int32_t last_line) {
   float largest = -draw::infinity();
   for (int32_t line = first_line; line < last_line; ++line) {
-    const platform::Words16 words = resident_words()[line * Row::kWave + static_cast<int32_t>(lane_index<Row::kWave>())];
+    const platform::Words16 words =
+        resident_words()[line * Row::kWave + static_cast<int32_t>(lane_index<Row::kWave>())];
     for (int i = 0; i < Row::Reader::kWidth; ++i) {
       largest = platform::max_number(largest, Stored<Row::kStored>::to_float(words, i));
     }

@@ -175,33 +175,33 @@ TOKENDRAW_DEVICE_CALL void sum_masses(int32_t first, int32_t last, uint64_t* gro
   auto& histogram = Row::shared().histogram;
   GroupSum<kWave> mass = {group_mass};
   uint64_t light = 0;  // of the last bucket, to which most of a peaked row belongs
-  visit_vectors<Row>(
-      [](int32_t) { return true; }, first, last,
-      [&](int32_t, const float(&x)[Row::Reader::kWidth]) {
-        constexpr int kWidth = Row::Reader::kWidth;
-        uint64_t weights[kWidth];
-        uint32_t buckets[kWidth];
-        bool heavy = false;
+  visit_vectors<Row>([](int32_t) { return true; }, first, last,
+                     [&](int32_t, const float(&x)[Row::Reader::kWidth]) {
+                       constexpr int kWidth = Row::Reader::kWidth;
+                       uint64_t weights[kWidth];
+                       uint32_t buckets[kWidth];
+                       bool heavy = false;
 #pragma unroll
-        for (int i = 0; i < kWidth; ++i) {
-          const float y = rule.exponent(x[i]);
-          weights[i] = draw::exp2_fixed_quick(y);
-          mass.sum += weights[i];
-          if constexpr (kHistogram) {
-            buckets[i] = BucketMap<Row::kBuckets>::bucket_of_exponent(y);
-            // Light ones add nothing here, to some bucket or other, so that they do not wait for one another.
-            const uint64_t mask = buckets[i] == Row::kBuckets - 1 ? ~uint64_t{0} : 0;
-            light += weights[i] & mask;
-            weights[i] &= ~mask;
-            heavy = heavy || mask == 0;
-            if (mask != 0) buckets[i] = lane_index<kWave>() * kWidth + static_cast<uint32_t>(i);
-          }
-        }
-        if constexpr (kHistogram) {
-          if (heavy) histogram.template add_all<kWidth>(buckets, weights);
-        }
-      },
-      [&](int32_t group) { mass.finish(group); });
+                       for (int i = 0; i < kWidth; ++i) {
+                         const float y = rule.exponent(x[i]);
+                         weights[i] = draw::exp2_fixed_quick(y);
+                         mass.sum += weights[i];
+                         if constexpr (kHistogram) {
+                           buckets[i] = BucketMap<Row::kBuckets>::bucket_of_exponent(y);
+                           // Light ones add nothing here, to some bucket or other, so that they do not wait for one
+                           // another.
+                           const uint64_t mask = buckets[i] == Row::kBuckets - 1 ? ~uint64_t{0} : 0;
+                           light += weights[i] & mask;
+                           weights[i] &= ~mask;
+                           heavy = heavy || mask == 0;
+                           if (mask != 0) buckets[i] = lane_index<kWave>() * kWidth + static_cast<uint32_t>(i);
+                         }
+                       }
+                       if constexpr (kHistogram) {
+                         if (heavy) histogram.template add_all<kWidth>(buckets, weights);
+                       }
+                     },
+                     [&](int32_t group) { mass.finish(group); });
   if constexpr (kHistogram) {
     light = warp_sum<kWave>(light);
     if (lane_index<kWave>() == 0) histogram.add(Row::kBuckets - 1, light);
@@ -340,8 +340,8 @@ struct FoundInRow {
   bool here;
 };
 
-// The first id at which the running sum of measure_of(id, x) over the row exceeds target_of(total). `own` is the measure
-// of the group with this thread's number. Only the block that finds it knows it.
+// The first id at which the running sum of measure_of(id, x) over the row exceeds target_of(total). `own` is the
+// measure of the group with this thread's number. Only the block that finds it knows it.
 template <typename Row, typename TargetOf, typename MeasureOf>
 TOKENDRAW_DEVICE FoundInRow find_in_row_here(uint64_t own, const TargetOf& target_of, const MeasureOf& measure_of) {
   const auto sums = Row::Team::exclusive_sum(own);

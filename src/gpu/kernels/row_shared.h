@@ -61,7 +61,8 @@ struct Histogram {
     const uint64_t values[1] = {value};
     add_all<1>(buckets, values);
   }
-  // The first additions of all values are under way before the first old value is looked at, and none hangs on a branch.
+  // The first additions of all values are under way before the first old value is looked at, and none hangs on a
+  // branch.
   template <int kCount>
   TOKENDRAW_DEVICE void add_all(const uint32_t (&buckets)[kCount], const uint64_t (&values)[kCount]) {
     uint32_t old[kCount];

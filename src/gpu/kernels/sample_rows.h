@@ -127,7 +127,8 @@ TOKENDRAW_DEVICE void own_groups(int32_t groups, int32_t splits, int32_t* first,
 }
 
 template <request::Dtype kDtype, bool kEdited, int kWave>
-TOKENDRAW_KERNEL void TOKENDRAW_LAUNCH_BOUNDS(kBlockThreads, 2) split_maxima(const TOKENDRAW_GRID_CONSTANT Arguments a) {
+TOKENDRAW_KERNEL void TOKENDRAW_LAUNCH_BOUNDS(kBlockThreads, 2)
+    split_maxima(const TOKENDRAW_GRID_CONSTANT Arguments a) {
   using Row = gpu::Row<kDtype, kEdited, kWave>;
   const int64_t row = platform::block_y();
   auto& s = Row::shared();
@@ -183,7 +184,8 @@ TOKENDRAW_DEVICE void load_masses(const Arguments& a, int64_t row) {
 }
 
 template <request::Dtype kDtype, bool kEdited, int kWave>
-TOKENDRAW_KERNEL void TOKENDRAW_LAUNCH_BOUNDS(kBlockThreads, 2) split_masses(const TOKENDRAW_GRID_CONSTANT Arguments a) {
+TOKENDRAW_KERNEL void TOKENDRAW_LAUNCH_BOUNDS(kBlockThreads, 2)
+    split_masses(const TOKENDRAW_GRID_CONSTANT Arguments a) {
   using Row = gpu::Row<kDtype, kEdited, kWave>;
   const int64_t row = platform::block_y();
   auto& s = Row::shared();
@@ -205,7 +207,8 @@ TOKENDRAW_KERNEL void TOKENDRAW_LAUNCH_BOUNDS(kBlockThreads, 2) split_masses(con
 }
 
 template <request::Dtype kDtype, bool kEdited, int kWave>
-TOKENDRAW_KERNEL void TOKENDRAW_LAUNCH_BOUNDS(kBlockThreads, 2) split_search(const TOKENDRAW_GRID_CONSTANT Arguments a) {
+TOKENDRAW_KERNEL void TOKENDRAW_LAUNCH_BOUNDS(kBlockThreads, 2)
+    split_search(const TOKENDRAW_GRID_CONSTANT Arguments a) {
   using Row = gpu::Row<kDtype, kEdited, kWave>;
   const int64_t row = platform::block_y();
   // Most rows do not need this: they are told by the state alone.
@@ -223,7 +226,8 @@ TOKENDRAW_KERNEL void TOKENDRAW_LAUNCH_BOUNDS(kBlockThreads, 2) split_search(con
 
 // One block a row: grid (rows)
 template <request::Dtype kDtype, bool kEdited, int kWave>
-TOKENDRAW_KERNEL void TOKENDRAW_LAUNCH_BOUNDS(kBlockThreads, 2) split_finish(const TOKENDRAW_GRID_CONSTANT Arguments a) {
+TOKENDRAW_KERNEL void TOKENDRAW_LAUNCH_BOUNDS(kBlockThreads, 2)
+    split_finish(const TOKENDRAW_GRID_CONSTANT Arguments a) {
   using Row = gpu::Row<kDtype, kEdited, kWave>;
   const int64_t row = platform::block_x();
   auto& s = Row::shared();

@@ -256,7 +256,8 @@ TOKENDRAW_DEVICE void search_shared_groups(const Arguments& a, int64_t row, int3
   }
   uint64_t* list = a.list != nullptr ? a.list + row * plan::kGpuListCapacity : nullptr;
   sum_above_and_list<Row>(
-      range, first, last, a.group_mass + row * kMaxGroups, [&](const float(&x)[Row::Reader::kWidth], int32_t id) {
+      range, first, last, a.group_mass + row * kMaxGroups,
+      [&](const float(&x)[Row::Reader::kWidth], int32_t id) {
         if (list == nullptr) return;
         // One reservation for the warp: its blocks share the counter with others.
         constexpr int kWave = Row::kWave;

@@ -150,20 +150,19 @@ TOKENDRAW_DEVICE void begin_copy(CopyBarrier* barrier, void* to, const void* fro
   asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
   asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(shared_barrier), "r"(bytes) : "memory");
   if (bytes == 0) return;
-  asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(
-                   shared_to),
-               "l"(from), "r"(bytes), "r"(shared_barrier)
-               : "memory");
+  asm volatile(
+      "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(shared_to),
+      "l"(from), "r"(bytes), "r"(shared_barrier)
+      : "memory");
 }
 TOKENDRAW_DEVICE void finish_copy(CopyBarrier* barrier) {
   const auto shared_barrier = static_cast<uint32_t>(__cvta_generic_to_shared(barrier));
   uint32_t done = 0;
   while (done == 0) {
-    asm volatile(
-        "{\n .reg .pred p;\n mbarrier.try_wait.parity.shared::cta.b64 p, [%1], 0;\n selp.u32 %0, 1, 0, p;\n}"
-        : "=r"(done)
-        : "r"(shared_barrier)
-        : "memory");
+    asm volatile("{\n .reg .pred p;\n mbarrier.try_wait.parity.shared::cta.b64 p, [%1], 0;\n selp.u32 %0, 1, 0, p;\n}"
+                 : "=r"(done)
+                 : "r"(shared_barrier)
+                 : "memory");
   }
 }
 TOKENDRAW_DEVICE float max_or_nan(float a, float b) {
@@ -240,7 +239,8 @@ struct Error {
 };
 // Of a launch that the device cannot serve in its shape, and of which nothing was done.
 inline bool is_about_shape(Error error) {
-  return error.code == cudaErrorInvalidClusterSize || error.code == cudaErrorLaunchOutOfResources || error.code == cudaErrorInvalidConfiguration;
+  return error.code == cudaErrorInvalidClusterSize || error.code == cudaErrorLaunchOutOfResources ||
+         error.code == cudaErrorInvalidConfiguration;
 }
 inline Error error_of(cudaError_t code) { return {static_cast<int>(code)}; }
 
@@ -270,7 +270,9 @@ inline Error read_device(int device, DeviceProperties* properties) {
   properties->block_shared_bytes = static_cast<int32_t>(known.sharedMemPerBlockOptin);
   // More than 8 need a device with large clusters of multiprocessors, which a part of a device is not.
   constexpr int kWholeDevice = 64;
-  properties->cluster_blocks = known.major < 9 ? 1 : known.major >= 12 || known.multiProcessorCount < kWholeDevice ? 8 : 16;
+  properties->cluster_blocks = known.major < 9                                                 ? 1
+                               : known.major >= 12 || known.multiProcessorCount < kWholeDevice ? 8
+                                                                                               : 16;
   return {};
 }
 
