@@ -186,6 +186,21 @@ TEST_F(GpuFailure, OfCallsWithHostMemory) {
   }
 }
 
+// A device that cannot place a plan's clusters serves the rows by a block each, which is no failure.
+TEST_F(GpuFailure, OfClustersThatFindNoPlace) {
+  for (Rows& rows : shapes()) {
+    const std::vector<int32_t> expected = rows.expected();
+    const SamplerPointer sampler = make_gpu_sampler(0, kReturnError);
+    const RowsOnDevice on_device(rows, sampler.get());
+    const uint64_t before = EMULATOR(simt_count_launches)();
+    EMULATOR(simt_fail_next)(SIMT_CALL_LAUNCH, 0, SIMT_SHAPE_REFUSED);
+    EXPECT_EQ(on_device.sample(sampler.get(), nullptr), TOKENDRAW_OK) << tokendraw_last_error_message();
+    EXPECT_EQ(EMULATOR(simt_synchronize)(nullptr), SIMT_SUCCESS) << EMULATOR(simt_last_report)();
+    EXPECT_EQ(EMULATOR(simt_count_launches)(), before + 1);
+    EXPECT_EQ(on_device.tokens.read(), expected);
+  }
+}
+
 // Every launch of the call in turn, the first ones being done already.
 TEST_F(GpuFailure, OfLaunchesWithDeviceMemory) {
   for (const int32_t cluster_blocks : {1, 8}) {

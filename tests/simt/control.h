@@ -22,10 +22,11 @@ enum SimtError {
   SIMT_NO_DEVICE = 4,
   SIMT_INVALID_DEVICE = 5,
   SIMT_INVALID_STREAM = 6,
-  SIMT_LAUNCH_FAILURE = 7,    /* a launch was refused; the device goes on */
-  SIMT_KERNEL_FAILURE = 8,    /* a kernel went wrong: every later call on its device fails (simt_last_report) */
-  SIMT_DEVICE_LOST = 9,       /* the same, without a kernel to blame */
-  SIMT_CAPTURE_FORBIDDEN = 10 /* not while a stream is being captured */
+  SIMT_LAUNCH_FAILURE = 7,     /* a launch was refused; the device goes on */
+  SIMT_KERNEL_FAILURE = 8,     /* a kernel went wrong: every later call on its device fails (simt_last_report) */
+  SIMT_DEVICE_LOST = 9,        /* the same, without a kernel to blame */
+  SIMT_CAPTURE_FORBIDDEN = 10, /* not while a stream is being captured */
+  SIMT_SHAPE_REFUSED = 11      /* a launch whose clusters the device cannot place */
 };
 
 /* Where a failure can be planted. */

@@ -57,6 +57,8 @@ const char* Error::text() const {
       return "device lost";
     case SIMT_CAPTURE_FORBIDDEN:
       return "not permitted while a stream is being captured";
+    case SIMT_SHAPE_REFUSED:
+      return "the clusters of a launch do not fit";
     default:
       return "unknown error";
   }
@@ -208,6 +210,8 @@ Error is_capturing(Stream stream, bool* capturing) {
   *capturing = found->recording != nullptr;
   return {};
 }
+
+static_assert(simt::kShapeRefused == SIMT_SHAPE_REFUSED);
 
 Error simt::launch_function(const GridShape& shape, Stream stream, std::function<void()> kernel) {
   const Lock lock(driver().lock);

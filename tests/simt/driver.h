@@ -39,7 +39,8 @@ Error fill_async(void* to, int byte, size_t bytes, Stream stream);
 Error is_capturing(Stream stream, bool* capturing);
 
 namespace simt {
+inline constexpr int kShapeRefused = 11;  // SIMT_SHAPE_REFUSED
 Error launch_function(const GridShape& shape, Stream stream, std::function<void()> kernel);
-}
+}  // namespace simt
 
 }  // namespace tokendraw::gpu::platform

@@ -277,7 +277,7 @@ template <typename... Parameters>
 Error allow_shapes(void (*)(Parameters...), const DeviceProperties&) {
   return {};
 }
-inline bool is_about_shape(Error) { return false; }
+inline bool is_about_shape(Error error) { return error.code == simt::kShapeRefused; }
 
 template <typename... Parameters>
 Error launch_shaped(void (*kernel)(Parameters...), const LaunchShape& shape, Stream stream, Parameters... arguments) {

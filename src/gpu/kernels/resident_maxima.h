@@ -93,8 +93,8 @@ TOKENDRAW_DEVICE bool resident_maxima(GroupRange range, int32_t group_lines, int
         bits[m] = platform::warp_largest<Row::kWave>(draw::ordered_bits(draw::add_rn(max[j].value(m), 0.0f)));
         of_group = bits[m] > of_group ? bits[m] : of_group;
       }
-      if (group + j >= range.last) break;
-      if (of_group > draw::ordered_bits(draw::infinity())) {  // NaN, which comes out positive
+      const bool exists = group + j < range.last;
+      if (exists && of_group > draw::ordered_bits(draw::infinity())) {  // NaN, which comes out positive
         nan = true;
         const int32_t first = (group + j) * group_lines;
         const float largest = lane_max_but_nan<Row>(first, first + group_lines < lines ? first + group_lines : lines);
@@ -103,7 +103,7 @@ TOKENDRAW_DEVICE bool resident_maxima(GroupRange range, int32_t group_lines, int
 #pragma unroll
         for (int m = 1; m < Row::kMaximaOfGroup; ++m) bits[m] = draw::ordered_bits(-draw::infinity());
       }
-      if (lane == 0) {
+      if (exists && lane == 0) {
 #pragma unroll
         for (int m = 0; m < Row::kMaximaOfGroup; ++m) s.told[m][group + j] = draw::from_ordered_bits(bits[m]);
         s.group_max[group + j] = draw::from_ordered_bits(of_group);
