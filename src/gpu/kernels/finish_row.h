@@ -73,6 +73,8 @@ TOKENDRAW_DEVICE_CALL Drawn take_best() {
 template <typename Row>
 TOKENDRAW_DEVICE_CALL Drawn draw_by_group(uint64_t cut) {
   const auto& s = Row::shared();
+  int64_t kept = 0;
+  if (s.settings.wants_kept) kept = static_cast<int64_t>(count_from<Row>(cut, smallest_weighing<Row>(1)));
   const WeightRule rule = s.rule;
   const uint64_t random = s.inputs.random;
   const FoundInRow drawn = find_in_row<Row>(
@@ -80,7 +82,7 @@ TOKENDRAW_DEVICE_CALL Drawn draw_by_group(uint64_t cut) {
       [rule, cut](int32_t id, float y) {
         return draw::rank_key(y, static_cast<uint32_t>(id)) >= cut ? rule.weight(y) : 0;
       });
-  return {drawn.found.id, drawn.found.x, 0, drawn.total};
+  return {drawn.found.id, drawn.found.x, kept, drawn.total};
 }
 
 // From the sorted list's first n keys, whose mass is given.
@@ -249,12 +251,8 @@ TOKENDRAW_DEVICE_CALL Drawn draw_by_search() {
     const uint64_t cut_p = find_cut<Row>(Measure::kMass, draw::top_p_need(base, in.params.top_p));
     if (cut_p > cut) cut = cut_p;
   }
-  int64_t kept = 0;
-  if (s.settings.wants_kept) kept = static_cast<int64_t>(count_from<Row>(cut, smallest_weighing<Row>(1)));
   sum_all_masses<Row>(cut);
-  Drawn drawn = draw_by_group<Row>(cut);
-  drawn.kept = kept;
-  return drawn;
+  return draw_by_group<Row>(cut);
 }
 
 // Keeps the row's rule for all threads.
@@ -278,15 +276,7 @@ template <typename Row>
 TOKENDRAW_DEVICE Drawn draw_row() {
   const auto& s = Row::shared();
   if (s.inputs.params.greedy) return take_best<Row>();
-  if (unfiltered(s.inputs)) {
-    int64_t kept = 0;
-    if (s.settings.wants_kept) {
-      kept = static_cast<int64_t>(count_from<Row>(0, smallest_weighing<Row>(1)));
-    }
-    Drawn drawn = draw_by_group<Row>(0);
-    drawn.kept = kept;
-    return drawn;
-  }
+  if (unfiltered(s.inputs)) return draw_by_group<Row>(0);
   if constexpr (!Row::Team::kIsCluster) {  // a cluster has tried them
     Drawn drawn;
     if (s.settings.try_candidates && draw_from_candidates<Row>(&drawn)) return drawn;

@@ -29,7 +29,7 @@ struct ClusterLists {
 };
 
 template <request::Dtype kDtype, bool kEdited, int kWaveWidth>
-struct ResidentRow {
+struct ResidentRow : GroupsOf<ResidentRow<kDtype, kEdited, kWaveWidth>> {
   static constexpr int kWave = kWaveWidth;
   static constexpr int kThreads = plan::kGpuClusterThreads;
   static constexpr int kWarps = kThreads / kWave;
@@ -75,7 +75,6 @@ struct ResidentRow {
     uint64_t warp_mass[kWarps];
     uint32_t warp_max[kWarps];  // as ordered bits
     uint64_t listed_mass;
-    float threshold;
     uint32_t hits;
     uint32_t listed;
     uint32_t valid;         // the row's parameters are,
@@ -85,18 +84,6 @@ struct ResidentRow {
   TOKENDRAW_DEVICE static Shared& shared() {
     TOKENDRAW_SHARED(Shared, resident_row_shared);
     return resident_row_shared;
-  }
-
-  TOKENDRAW_DEVICE static int32_t groups() {
-    const int32_t group_lines = shared().settings.group_lines;
-    return (shared().reader.lines() + group_lines - 1) >> shift_of(group_lines);
-  }
-  TOKENDRAW_DEVICE static int32_t shift_of(int32_t group_lines) {
-    return 31 - platform::leading_zeros(static_cast<uint32_t>(group_lines));
-  }
-  TOKENDRAW_DEVICE static uint64_t mass_of_own_group() {
-    const auto thread = static_cast<int32_t>(platform::thread_index());
-    return thread < groups() ? shared().group_mass[thread] : 0;
   }
 };
 

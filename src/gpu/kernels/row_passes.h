@@ -333,39 +333,31 @@ TOKENDRAW_DEVICE Found find_in_group(int32_t group, uint64_t target, const Measu
   return {-1, -draw::infinity()};  // not reached: the group's sum exceeds the target
 }
 
-// What find_in_row found, and whether this block found it.
 struct FoundInRow {
   Found found;
   uint64_t total;  // measure of the row
-  bool here;
 };
 
 // The first id at which the running sum of measure_of(id, x) over the row exceeds target_of(total). `own` is the
-// measure of the group with this thread's number. Only the block that finds it knows it.
+// measure of the group with this thread's number. The block that has it tells the others of the row's team.
 template <typename Row, typename TargetOf, typename MeasureOf>
-TOKENDRAW_DEVICE FoundInRow find_in_row_here(uint64_t own, const TargetOf& target_of, const MeasureOf& measure_of) {
+TOKENDRAW_DEVICE FoundInRow find_in_row(uint64_t own, const TargetOf& target_of, const MeasureOf& measure_of) {
   const auto sums = Row::Team::exclusive_sum(own);
   const uint64_t target = target_of(sums.second);
   const bool mine = sums.first <= target && target - sums.first < own;
-  FoundInRow result = {{-1, -draw::infinity()}, sums.second, true};
-  if constexpr (Row::Team::kIsCluster) result.here = platform::block_any(mine);
-  if (!result.here) return result;
-  const auto place = Row::BlockOf::broadcast(mine, platform::thread_index(), sums.first);
-  result.found = find_in_group<Row>(static_cast<int32_t>(place.first), target - place.second, measure_of);
-  return result;
-}
-
-// The same, known to all blocks of the row's team.
-template <typename Row, typename TargetOf, typename MeasureOf>
-TOKENDRAW_DEVICE FoundInRow find_in_row(uint64_t own, const TargetOf& target_of, const MeasureOf& measure_of) {
-  FoundInRow result = find_in_row_here<Row>(own, target_of, measure_of);
-  if constexpr (Row::Team::kIsCluster) {
-    const bool teller = result.here && platform::thread_index() == 0;
-    const auto told =
-        Row::Team::broadcast(teller, static_cast<uint32_t>(result.found.id), draw::float_bits(result.found.x));
-    result.found = {static_cast<int32_t>(told.first), draw::bits_float(static_cast<uint32_t>(told.second))};
+  bool here = true;
+  if constexpr (Row::Team::kIsCluster) here = platform::block_any(mine);
+  Found found = {-1, -draw::infinity()};
+  if (here) {
+    const auto place = Row::BlockOf::broadcast(mine, platform::thread_index(), sums.first);
+    found = find_in_group<Row>(static_cast<int32_t>(place.first), target - place.second, measure_of);
   }
-  return result;
+  if constexpr (Row::Team::kIsCluster) {
+    const bool teller = here && platform::thread_index() == 0;
+    const auto told = Row::Team::broadcast(teller, static_cast<uint32_t>(found.id), draw::float_bits(found.x));
+    found = {static_cast<int32_t>(told.first), draw::bits_float(static_cast<uint32_t>(told.second))};
+  }
+  return {found, sums.second};
 }
 
 }  // namespace tokendraw::gpu

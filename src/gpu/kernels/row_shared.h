@@ -112,9 +112,28 @@ struct Settings {
   bool wants_kept;
 };
 
+// The groups of a row that Row::shared() knows.
+template <typename Row>
+struct GroupsOf {
+  TOKENDRAW_DEVICE static int32_t groups() {
+    const int32_t group_lines = Row::shared().settings.group_lines;
+    return (Row::shared().reader.lines() + group_lines - 1) >> shift_of(group_lines);
+  }
+  // log2 of a power of two
+  TOKENDRAW_DEVICE static int32_t shift_of(int32_t group_lines) {
+    return 31 - platform::leading_zeros(static_cast<uint32_t>(group_lines));
+  }
+
+  // The mass of the group with this thread's number.
+  TOKENDRAW_DEVICE static uint64_t mass_of_own_group() {
+    const auto thread = static_cast<int32_t>(platform::thread_index());
+    return thread < groups() ? Row::shared().group_mass[thread] : 0;
+  }
+};
+
 // One kind of row: its dtype, whether it is edited while it is read, and the warps that read it.
 template <request::Dtype kDtype, bool kEdited, int kWaveWidth>
-struct Row {
+struct Row : GroupsOf<Row<kDtype, kEdited, kWaveWidth>> {
   static constexpr int kWave = kWaveWidth;
   static constexpr int kThreads = kBlockThreads;
   static constexpr int kWarps = kThreads / kWave;
@@ -144,7 +163,6 @@ struct Row {
       uint64_t keys[kListRoom<kListCapacity>];
       Histogram<kBuckets> histogram;
     };
-    float threshold;
     uint32_t hits;
     uint32_t listed;
     uint32_t valid;  // the row's parameters are
@@ -153,21 +171,6 @@ struct Row {
   TOKENDRAW_DEVICE static Shared& shared() {
     TOKENDRAW_SHARED(Shared, row_shared);
     return row_shared;
-  }
-
-  TOKENDRAW_DEVICE static int32_t groups() {
-    const int32_t group_lines = shared().settings.group_lines;
-    return (shared().reader.lines() + group_lines - 1) >> shift_of(group_lines);
-  }
-  // log2 of a power of two
-  TOKENDRAW_DEVICE static int32_t shift_of(int32_t group_lines) {
-    return 31 - platform::leading_zeros(static_cast<uint32_t>(group_lines));
-  }
-
-  // The mass of the group with this thread's number.
-  TOKENDRAW_DEVICE static uint64_t mass_of_own_group() {
-    const auto thread = static_cast<int32_t>(platform::thread_index());
-    return thread < groups() ? shared().group_mass[thread] : 0;
   }
 };
 

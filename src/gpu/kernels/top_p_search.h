@@ -127,11 +127,7 @@ TOKENDRAW_DEVICE_CALL Drawn draw_from_range(uint32_t n, const BucketRange& range
   const uint64_t cut = s.keys[prefix.size - 1];
   for (uint32_t i = platform::thread_index(); i < prefix.size; i += Row::kThreads) add_to_group<Row>(s.keys[i]);
   platform::block_barrier();
-  int64_t kept = 0;
-  if (s.settings.wants_kept) kept = static_cast<int64_t>(count_from<Row>(cut, smallest_weighing<Row>(1)));
-  Drawn drawn = draw_by_group<Row>(cut);
-  drawn.kept = kept;
-  return drawn;
+  return draw_by_group<Row>(cut);
 }
 
 // Of a range whose logits are all equal to x, which s.inside counts by group: the key of the last one with less than
@@ -199,10 +195,7 @@ TOKENDRAW_DEVICE_CALL void search_top_p(Drawn* drawn) {
     cut = find_cut_in<Row>(Measure::kMass, range.goal, bits, false, false);
     sum_all_masses<Row>(cut);
   }
-  int64_t kept = 0;
-  if (s.settings.wants_kept) kept = static_cast<int64_t>(count_from<Row>(cut, smallest_weighing<Row>(1)));
   *drawn = draw_by_group<Row>(cut);
-  drawn->kept = kept;
 }
 
 // ---- The same by the blocks that share a row

@@ -334,36 +334,6 @@ Error launch(void (*kernel)(Parameters...), Grid grid, uint32_t threads, Stream 
   return error_of(code);
 }
 
-// A launch of a shape. The attributes must live as long as the configuration.
-struct ShapedLaunch {
-  cudaLaunchConfig_t config = {};
-  cudaLaunchAttribute attributes[2] = {};
-
-  ShapedLaunch(const LaunchShape& shape, Stream stream) {
-    uint32_t count = 0;
-    if (shape.cluster_blocks > 1) {  // devices without clusters know no such attribute
-      attributes[count].id = cudaLaunchAttributeClusterDimension;
-      attributes[count].val.clusterDim.x = shape.cluster_blocks;
-      attributes[count].val.clusterDim.y = 1;
-      attributes[count].val.clusterDim.z = 1;
-      ++count;
-    }
-    if (shape.begins_early) {
-      attributes[count].id = cudaLaunchAttributeProgrammaticStreamSerialization;
-      attributes[count].val.programmaticStreamSerializationAllowed = 1;
-      ++count;
-    }
-    config.gridDim = dim3(shape.grid.x, shape.grid.y);
-    config.blockDim = dim3(shape.threads);
-    config.dynamicSmemBytes = shape.dynamic_shared_bytes;
-    config.stream = stream;
-    config.attrs = attributes;
-    config.numAttrs = count;
-  }
-  ShapedLaunch(const ShapedLaunch&) = delete;
-  ShapedLaunch& operator=(const ShapedLaunch&) = delete;
-};
-
 // Allows a kernel all of the shared memory and the largest clusters that the current device has. Once, before launches
 // that need them: threads that each asked for what they need would take it from one another.
 template <typename... Parameters>
@@ -384,9 +354,29 @@ Error allow_shapes(void (*kernel)(Parameters...), const DeviceProperties& proper
 
 template <typename... Parameters>
 Error launch_shaped(void (*kernel)(Parameters...), const LaunchShape& shape, Stream stream, Parameters... arguments) {
-  const ShapedLaunch launch(shape, stream);
+  cudaLaunchAttribute attributes[2] = {};
+  uint32_t count = 0;
+  if (shape.cluster_blocks > 1) {  // devices without clusters know no such attribute
+    attributes[count].id = cudaLaunchAttributeClusterDimension;
+    attributes[count].val.clusterDim.x = shape.cluster_blocks;
+    attributes[count].val.clusterDim.y = 1;
+    attributes[count].val.clusterDim.z = 1;
+    ++count;
+  }
+  if (shape.begins_early) {
+    attributes[count].id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    attributes[count].val.programmaticStreamSerializationAllowed = 1;
+    ++count;
+  }
+  cudaLaunchConfig_t config = {};
+  config.gridDim = dim3(shape.grid.x, shape.grid.y);
+  config.blockDim = dim3(shape.threads);
+  config.dynamicSmemBytes = shape.dynamic_shared_bytes;
+  config.stream = stream;
+  config.attrs = attributes;
+  config.numAttrs = count;
   void* pointers[] = {static_cast<void*>(&arguments)...};
-  const cudaError_t code = cudaLaunchKernelExC(&launch.config, reinterpret_cast<const void*>(kernel), pointers);
+  const cudaError_t code = cudaLaunchKernelExC(&config, reinterpret_cast<const void*>(kernel), pointers);
   if (code != cudaSuccess) (void)cudaGetLastError();
   return error_of(code);
 }
