@@ -3,6 +3,7 @@
 
 #include <cstring>
 
+#include "plan/amd_targets.h"
 #include "plan/plan.h"
 
 namespace tokendraw::plan {
@@ -49,6 +50,13 @@ int32_t choose_cluster(const Shape& shape, const DeviceFacts& facts, int32_t sou
   int64_t at_once = (facts.block_shared_bytes + kSystemBytes) / (bytes + kGpuClusterStaticBytes + kSystemBytes);
   if (at_once > kGpuClusterBlocksAtOnce) at_once = kGpuClusterBlocksAtOnce;
   return rows * blocks <= at_once * facts.compute_units ? blocks : 0;
+}
+
+// Blocks of kGpuBlockThreads that a multiprocessor holds at the same time: what the kernels are compiled for at least.
+int32_t blocks_at_once(const DeviceFacts& facts) {
+  constexpr int32_t kLaunchBound = 2;
+  const AmdTarget* amd = facts.backend == Backend::kHip ? find_amd_target(facts.target) : nullptr;
+  return amd != nullptr ? amd->blocks_at_once : kLaunchBound;
 }
 
 // Compute capabilities with thread block clusters (NVIDIA, CUDA C++ Programming Guide 13.0, "Compute Capabilities"):
@@ -112,11 +120,13 @@ GpuPlan make_gpu_plan(const Shape& shape, const DeviceFacts& facts) {
     return gpu;
   }
 
-  // Few rows leave multiprocessors idle: share each among blocks until there are two blocks for every one, as long as a
+  // Few rows leave multiprocessors idle: share each among blocks until every one has as many as it holds, as long as a
   // block's warps have two lines each to read.
   const int32_t warps = kGpuBlockThreads / facts.wave_width;
   int64_t splits = 1;
-  if (rows <= kGpuMaxSplitRows && rows < facts.compute_units) splits = 2 * int64_t{facts.compute_units} / rows;
+  if (rows <= kGpuMaxSplitRows && rows < facts.compute_units) {
+    splits = int64_t{blocks_at_once(facts)} * facts.compute_units / rows;
+  }
   const int64_t useful = divide_up(lines, 2 * warps);
   if (splits > useful) splits = useful;
   if (splits > kGpuMaxSplits) splits = kGpuMaxSplits;

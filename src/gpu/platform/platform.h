@@ -126,7 +126,7 @@ struct DeviceProperties {
 
 #if defined(TOKENDRAW_PLATFORM_SIMT)
 #include "simt/platform.h"
-#elif defined(__HIPCC__) || defined(__HIP__)
+#elif defined(TOKENDRAW_PLATFORM_HIP)
 #include "gpu/platform/hip.h"
 #else
 #include "gpu/platform/cuda.h"
