@@ -188,6 +188,11 @@ T change(T* memory, Operation operation, Site site) {
 
 }  // namespace simt
 
+#if defined(TOKENDRAW_SIMT_AS_HIP)
+inline constexpr bool kAddsWideInShared = true;
+#else
+inline constexpr bool kAddsWideInShared = false;
+#endif
 inline uint32_t atomic_add(uint32_t* to, uint32_t value, simt::Site site = simt::here()) {
   return simt::change(
       to, [=](uint32_t old) { return old + value; }, site);

@@ -242,10 +242,7 @@ TOKENDRAW_DEVICE_CALL void count_ties(float tie) {
 template <typename Row>
 TOKENDRAW_DEVICE void clear_histogram() {
   platform::block_barrier();
-  for (uint32_t b = platform::thread_index(); b < Row::kBuckets; b += Row::kThreads) {
-    Row::shared().histogram.low[b] = 0;
-    Row::shared().histogram.high[b] = 0;
-  }
+  for (uint32_t b = platform::thread_index(); b < Row::kBuckets; b += Row::kThreads) Row::shared().histogram.set(b, 0);
   platform::block_barrier();
 }
 

@@ -191,6 +191,7 @@ TOKENDRAW_DEVICE uint32_t max_or_nan_bf16_pair(uint32_t a, uint32_t) { return a;
 TOKENDRAW_DEVICE uint32_t max_or_nan_f16_pair(uint32_t a, uint32_t) { return a; }
 #endif
 
+inline constexpr bool kAddsWideInShared = false;  // a loop of exchanges
 TOKENDRAW_DEVICE uint32_t atomic_add(uint32_t* to, uint32_t value) { return atomicAdd(to, value); }
 TOKENDRAW_DEVICE uint64_t atomic_add(uint64_t* to, uint64_t value) {
   return atomicAdd(reinterpret_cast<unsigned long long*>(to), static_cast<unsigned long long>(value));

@@ -30,11 +30,12 @@
 #define TOKENDRAW_DEVICE __attribute__((device)) inline __attribute__((always_inline))
 // A call would need a stack, in scratch memory that every wave has to have: all of a kernel is one function.
 #define TOKENDRAW_DEVICE_CALL TOKENDRAW_DEVICE
-// The waves of resident blocks are shared out among four SIMDs: those of a compute unit of CDNA, or of two compute
-// units of RDNA, which HIP calls one multiprocessor.
+// Registers are given for one resident block, whose waves four SIMDs share: those of a compute unit of CDNA, or of two
+// of RDNA, which HIP calls one multiprocessor. Most kernels leave room for more (docs/amd.md); a compiler that is held
+// to `blocks` spills registers to memory where rows are edited.
 #define TOKENDRAW_LAUNCH_BOUNDS(threads, blocks)            \
   __attribute__((amdgpu_flat_work_group_size(1, (threads)), \
-                 amdgpu_waves_per_eu((threads) * (blocks) / (4 * TOKENDRAW_TARGET_WAVE))))
+                 amdgpu_waves_per_eu((threads) / (4 * TOKENDRAW_TARGET_WAVE))))
 #define TOKENDRAW_SHARED(Type, name)                                              \
   __attribute__((shared, aligned(16))) unsigned char name##_bytes_[sizeof(Type)]; \
   Type& name = *reinterpret_cast<Type*>(name##_bytes_)
@@ -176,6 +177,7 @@ TOKENDRAW_DEVICE uint32_t max_or_nan_f16_pair(uint32_t a, uint32_t) { return a; 
 
 // Atomics of the agent, that is of one device: where it is made of several dies, as gfx942 is, they reach past the
 // caches of one.
+inline constexpr bool kAddsWideInShared = true;
 TOKENDRAW_DEVICE uint32_t atomic_add(uint32_t* to, uint32_t value) {
   return __hip_atomic_fetch_add(to, value, __ATOMIC_RELAXED, __HIP_MEMORY_SCOPE_AGENT);
 }
