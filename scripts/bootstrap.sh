@@ -16,7 +16,7 @@ ci=("${test[@]}" clang=clang++ libclang-rt-dev=fuzzer/FuzzedDataProvider.h clang
     clang-tidy-14=clang-tidy-14 ccache=ccache git=git g++-aarch64-linux-gnu=aarch64-linux-gnu-g++
     qemu-user=qemu-aarch64)
 # The HIP backend and its examples. With a ROCm in /opt or $ROCM_PATH nothing of it is missing.
-hip=("${demo[@]}" python3=python3 clang-19=amd-clang lld-19=amd-lld clang-tools-19=amd-bundler
+hip=("${demo[@]}" python3=python3 libgtest-dev=gtest/gtest.h clang-19=amd-clang lld-19=amd-lld clang-tools-19=amd-bundler
      llvm-19=llvm-readelf-19 libamdhip64-dev=hip/hip_runtime_api.h libhiprand-dev=hiprand/hiprand.h
      librocrand-dev=hiprand/hiprand.h)
 case $purpose in
