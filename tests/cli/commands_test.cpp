@@ -128,7 +128,12 @@ TEST(Plan, KnowsAmdTargets) {
   // What is given counts more than what is known.
   EXPECT_EQ(plan("gfx1100", {"--compute-units", "48", "--wave-width", "32"}), plan("gfx1100"));
   EXPECT_NE(plan("gfx1100", {"--compute-units", "8"}), plan("gfx1100"));
-  EXPECT_NE(plan("gfx942", {"--wave-width", "32"}), plan("gfx942"));
+  // A group of a short row is one line: 16 bytes for each lane of a wave.
+  const auto chunk = [](const char* target) {
+    return json_of({"plan", "--vocab", "1000", "--backend", "hip", "--target", target, "--format", "json"})["chunk"];
+  };
+  EXPECT_EQ(chunk("gfx942"), "256 logits, 4 a row");
+  EXPECT_EQ(chunk("gfx1100"), "128 logits, 8 a row");
 }
 
 TEST(Plan, TakesMasksBiasesAndHistories) {
