@@ -57,6 +57,26 @@ TOKENDRAW_HD float bits_float(uint32_t bits) {
 #endif
 }
 
+TOKENDRAW_HD double bits_double(uint64_t bits) {
+#if TOKENDRAW_DEVICE_CODE
+  return __longlong_as_double(static_cast<long long>(bits));
+#else
+  double x;
+  std::memcpy(&x, &bits, sizeof x);
+  return x;
+#endif
+}
+
+TOKENDRAW_HD uint64_t double_bits(double x) {
+#if TOKENDRAW_DEVICE_CODE
+  return static_cast<uint64_t>(__double_as_longlong(x));
+#else
+  uint64_t bits;
+  std::memcpy(&bits, &x, sizeof bits);
+  return bits;
+#endif
+}
+
 // Not part of what the contract fixes bit for bit: log-probabilities only.
 TOKENDRAW_HD double natural_log(double x) {
 #if TOKENDRAW_DEVICE_CODE

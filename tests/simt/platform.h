@@ -7,6 +7,7 @@
 #pragma once
 
 #include <bit>
+#include <cmath>
 #include <cstring>
 #include <functional>
 #include <type_traits>
@@ -251,6 +252,17 @@ inline uint32_t max_or_nan_pair(uint32_t a, uint32_t b, uint32_t infinity) {
 
 inline uint32_t max_or_nan_bf16_pair(uint32_t a, uint32_t b) { return simt::max_or_nan_pair(a, b, 0x7f80u); }
 inline uint32_t max_or_nan_f16_pair(uint32_t a, uint32_t b) { return simt::max_or_nan_pair(a, b, 0x7c00u); }
+
+// As if one wave width came with them and the other without, so that both ways are run.
+template <int kWave>
+inline constexpr bool kHasMaxOrNan = kWave == 32;
+template <int kWave>
+inline constexpr bool kFastDoubles = kWave == 32;
+inline double add_toward_zero(double a, double b) {
+  const double sum = a + b;  // to nearest; what it is off by is exact for |a| >= |b|
+  const double above = sum - a - b;
+  return above != 0 && (above > 0) == (sum > 0) ? std::nextafter(sum, 0.0) : sum;
+}
 inline int count_bits(uint64_t bits) { return std::popcount(bits); }
 inline int first_bit(uint64_t bits, simt::Site site = simt::here()) {
   if (bits == 0) simt::fail("first_bit of zero", site);

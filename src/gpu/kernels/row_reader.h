@@ -47,6 +47,7 @@ class RowReader {
   static constexpr int kWidth = 16 / static_cast<int>(sizeof(Bits));  // logits of one lane in a line
   static constexpr int kLine = kWidth * kWave;
   static constexpr bool kIsEdited = kEdited;
+  static constexpr request::Dtype kStored = kDtype;
 
   TOKENDRAW_DEVICE RowReader(const void* logits, int32_t vocab) : vocab_(vocab) {
     const auto address = reinterpret_cast<uintptr_t>(logits);

@@ -165,6 +165,17 @@ TOKENDRAW_DEVICE void finish_copy(CopyBarrier* barrier) {
                  : "memory");
   }
 }
+#else
+inline constexpr bool kHasClusters = false;
+TOKENDRAW_DEVICE void wait_for_earlier_kernels() {}
+TOKENDRAW_DEVICE void let_next_kernel_begin() {}
+TOKENDRAW_DEVICE void begin_copy(CopyBarrier*, void*, const void*, uint32_t) {}
+TOKENDRAW_DEVICE void finish_copy(CopyBarrier*) {}
+#endif
+
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+template <int kWave>
+inline constexpr bool kHasMaxOrNan = true;
 TOKENDRAW_DEVICE float max_or_nan(float a, float b) {
   float largest;
   asm("max.NaN.f32 %0, %1, %2;" : "=f"(largest) : "f"(a), "f"(b));
@@ -181,15 +192,23 @@ TOKENDRAW_DEVICE uint32_t max_or_nan_f16_pair(uint32_t a, uint32_t b) {
   return largest;
 }
 #else
-inline constexpr bool kHasClusters = false;
-TOKENDRAW_DEVICE void wait_for_earlier_kernels() {}
-TOKENDRAW_DEVICE void let_next_kernel_begin() {}
-TOKENDRAW_DEVICE void begin_copy(CopyBarrier*, void*, const void*, uint32_t) {}
-TOKENDRAW_DEVICE void finish_copy(CopyBarrier*) {}
+template <int kWave>
+inline constexpr bool kHasMaxOrNan = false;
 TOKENDRAW_DEVICE float max_or_nan(float a, float b) { return a > b ? a : b; }
 TOKENDRAW_DEVICE uint32_t max_or_nan_bf16_pair(uint32_t a, uint32_t) { return a; }
 TOKENDRAW_DEVICE uint32_t max_or_nan_f16_pair(uint32_t a, uint32_t) { return a; }
 #endif
+
+// CUDA C++ Programming Guide 13.0, "Arithmetic Instructions": 64-bit additions for each clock cycle and multiprocessor
+// are 32 or 64 in these, 2 in the others.
+#if defined(__CUDA_ARCH__) && (__CUDA_ARCH__ == 800 || __CUDA_ARCH__ == 900 || __CUDA_ARCH__ == 1000)
+template <int kWave>
+inline constexpr bool kFastDoubles = true;
+#else
+template <int kWave>
+inline constexpr bool kFastDoubles = false;
+#endif
+TOKENDRAW_DEVICE double add_toward_zero(double a, double b) { return __dadd_rz(a, b); }
 
 TOKENDRAW_DEVICE uint32_t atomic_add(uint32_t* to, uint32_t value) { return atomicAdd(to, value); }
 TOKENDRAW_DEVICE uint64_t atomic_add(uint64_t* to, uint64_t value) {
