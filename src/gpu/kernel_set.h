@@ -11,6 +11,7 @@ using Kernel = void (*)(Arguments);
 
 struct KernelSet {
   Kernel sample_row;
+  Kernel sample_row_small;  // by smaller blocks, more of which are under way
   Kernel split_maxima;
   Kernel split_masses;
   Kernel split_search;

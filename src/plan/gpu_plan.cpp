@@ -2,6 +2,7 @@
 #include "plan/gpu_plan.h"
 
 #include <cstring>
+#include <cstdlib>
 
 #include "plan/plan.h"
 
@@ -76,14 +77,16 @@ void set_cluster_facts(const char* target, DeviceFacts* facts) {
   }
 }
 
-GpuPlan make_one_block_plan(const Shape& shape, int32_t wave_width) {
+GpuPlan make_one_block_plan(const Shape& shape, int32_t wave_width, int32_t threads) {
   GpuPlan gpu = {};
+  gpu.block_threads = threads;
+  const int32_t most_groups = threads < kGpuMaxGroups ? threads : kGpuMaxGroups;
   const int32_t vector = kVectorBytes / static_cast<int32_t>(request::dtype_bytes(shape.dtype));
   gpu.wave_width = wave_width;
   gpu.line = vector * wave_width;
   const int32_t lines = lines_of_row(shape.vocab, vector, gpu.line);
   gpu.group_lines = 1;
-  while (divide_up(lines, gpu.group_lines) > kGpuMaxGroups) gpu.group_lines *= 2;
+  while (divide_up(lines, gpu.group_lines) > most_groups) gpu.group_lines *= 2;
   gpu.groups = divide_up(lines, gpu.group_lines);
   gpu.splits = 1;
   gpu.launches = 1 + (shape.has_lists ? 2 : 0);
@@ -91,7 +94,7 @@ GpuPlan make_one_block_plan(const Shape& shape, int32_t wave_width) {
 }
 
 GpuPlan make_gpu_plan(const Shape& shape, const DeviceFacts& facts) {
-  GpuPlan gpu = make_one_block_plan(shape, facts.wave_width);
+  GpuPlan gpu = make_one_block_plan(shape, facts.wave_width, kGpuBlockThreads);
   const int32_t vector = kVectorBytes / static_cast<int32_t>(request::dtype_bytes(shape.dtype));
   const int32_t lines = lines_of_row(shape.vocab, vector, gpu.line);
   const int64_t rows = shape.rows > 1 ? shape.rows : 1;
@@ -122,6 +125,10 @@ GpuPlan make_gpu_plan(const Shape& shape, const DeviceFacts& facts) {
   if (splits > kGpuMaxSplits) splits = kGpuMaxSplits;
   gpu.splits = static_cast<int32_t>(splits > 1 ? splits : 1);
   if (gpu.splits > 1) gpu.launches += 3;
+  const char* many = getenv("TD_MANY");
+  if (gpu.splits == 1 && rows > (many ? atoi(many) : 2) * int64_t{facts.compute_units}) {
+    gpu = make_one_block_plan(shape, facts.wave_width, kGpuSmallBlockThreads);
+  }
   return gpu;
 }
 

@@ -13,6 +13,7 @@ struct DeviceFacts;
 
 // What every kernel is compiled for.
 inline constexpr int32_t kGpuBlockThreads = 512;
+inline constexpr int32_t kGpuSmallBlockThreads = 256;  // where rows are many
 inline constexpr int32_t kGpuMaxGroups = 512;  // group maxima of a row, in shared memory: one a thread
 
 // The largest number of rows that are split over blocks, and of blocks that share a row. They bound the workspace.
@@ -37,6 +38,7 @@ struct GpuPlan {
   int32_t wave_width;            // lanes in a warp
   int32_t line;                  // logits that a warp reads at once: 16 bytes a lane
   int32_t group_lines;           // lines of one group maximum, a power of two
+  int32_t block_threads;         // of the block or blocks of a row
   int32_t groups;                // the most that a row has, whatever its alignment
   int32_t splits;                // blocks that share a row through memory; 1: one block does all of it
   int32_t cluster;               // blocks of the cluster that holds a row in shared memory; 0: rows are not held
@@ -51,7 +53,7 @@ struct GpuPlan {
 GpuPlan make_gpu_plan(const Shape& shape, const DeviceFacts& facts);
 
 // One block a row, which every device can run.
-GpuPlan make_one_block_plan(const Shape& shape, int32_t wave_width);
+GpuPlan make_one_block_plan(const Shape& shape, int32_t wave_width, int32_t threads);
 
 // What is known of a device's clusters by its architecture; 1 and 0 of one that is not known.
 void set_cluster_facts(const char* target, DeviceFacts* facts);

@@ -10,9 +10,13 @@ namespace tokendraw::gpu {
 
 template <request::Dtype kDtype, bool kEdited, int kWave>
 KernelSet make_kernel_set() {
-  return {sample_row<kDtype, kEdited, kWave>,   split_maxima<kDtype, kEdited, kWave>,
-          split_masses<kDtype, kEdited, kWave>, split_search<kDtype, kEdited, kWave>,
-          split_finish<kDtype, kEdited, kWave>, sample_resident<kDtype, kEdited, kWave>};
+  return {sample_row<kDtype, kEdited, kWave, plan::kGpuBlockThreads>,
+          sample_row<kDtype, kEdited, kWave, plan::kGpuSmallBlockThreads>,
+          split_maxima<kDtype, kEdited, kWave>,
+          split_masses<kDtype, kEdited, kWave>,
+          split_search<kDtype, kEdited, kWave>,
+          split_finish<kDtype, kEdited, kWave>,
+          sample_resident<kDtype, kEdited, kWave>};
 }
 
 template <request::Dtype kDtype, int kWave>

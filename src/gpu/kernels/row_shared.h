@@ -131,13 +131,13 @@ struct GroupsOf {
   }
 };
 
-// One kind of row: its dtype, whether it is edited while it is read, and the warps that read it.
-template <request::Dtype kDtype, bool kEdited, int kWaveWidth>
-struct Row : GroupsOf<Row<kDtype, kEdited, kWaveWidth>> {
+// One kind of row: its dtype, whether it is edited while it is read, and the threads of the block that reads it.
+template <request::Dtype kDtype, bool kEdited, int kWaveWidth, int kBlockThreads = gpu::kBlockThreads>
+struct Row : GroupsOf<Row<kDtype, kEdited, kWaveWidth, kBlockThreads>> {
   static constexpr int kWave = kWaveWidth;
   static constexpr int kThreads = kBlockThreads;
   static constexpr int kWarps = kThreads / kWave;
-  static constexpr int kMaxGroups = gpu::kMaxGroups;
+  static constexpr int kMaxGroups = gpu::kMaxGroups < kThreads ? gpu::kMaxGroups : kThreads;
   static constexpr int kListCapacity = TOKENDRAW_GPU_LIST_CAPACITY;  // keys that are sorted in shared memory
   static constexpr int kBuckets = plan::kGpuBuckets;  // of a histogram, which takes the place of the list
   static_assert(kMaxGroups <= kThreads, "one thread for every group");

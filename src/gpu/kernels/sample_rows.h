@@ -82,9 +82,10 @@ TOKENDRAW_DEVICE bool begin_from_state(const Arguments& a, int64_t row) {
   return valid;
 }
 
-template <request::Dtype kDtype, bool kEdited, int kWave>
-TOKENDRAW_KERNEL void TOKENDRAW_LAUNCH_BOUNDS(kBlockThreads, 2) sample_row(const TOKENDRAW_GRID_CONSTANT Arguments a) {
-  using Row = gpu::Row<kDtype, kEdited, kWave>;
+template <request::Dtype kDtype, bool kEdited, int kWave, int kThreads>
+TOKENDRAW_KERNEL void TOKENDRAW_LAUNCH_BOUNDS(kThreads, 2 * kBlockThreads / kThreads)
+    sample_row(const TOKENDRAW_GRID_CONSTANT Arguments a) {
+  using Row = gpu::Row<kDtype, kEdited, kWave, kThreads>;
   const int64_t row = platform::block_x();
   auto& s = Row::shared();
   const request::RowResult bad = request::row_without_token(draw::kBadParameter);
