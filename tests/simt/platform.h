@@ -222,7 +222,7 @@ T load_shared_result(const T* from, simt::Site site = simt::here()) {
   simt::check_address(from, sizeof(T), site);
   return *from;
 }
-inline Words16 load_words(const void* from, simt::Site site = simt::here()) {
+inline Words16 load_words(const void* from, bool, simt::Site site = simt::here()) {
   simt::check_address(from, sizeof(Words16), site);
   Words16 words;
   std::memcpy(&words, from, sizeof words);

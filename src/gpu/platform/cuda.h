@@ -233,9 +233,21 @@ TOKENDRAW_DEVICE uint64_t load_shared_result(const uint64_t* from) {
   return __ldcg(reinterpret_cast<const unsigned long long*>(from));
 }
 
-TOKENDRAW_DEVICE Words16 load_words(const void* from) {
+TOKENDRAW_DEVICE Words16 load_words(const void* from, bool once) {
+#if __CUDA_ARCH__ >= 800
+  uint64_t first_to_go;
+  uint64_t normal;
+  Words16 words;
+  asm("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(first_to_go));
+  asm("createpolicy.fractional.L2::evict_normal.b64 %0, 1.0;" : "=l"(normal));
+  asm("ld.global.nc.L1::no_allocate.L2::cache_hint.v4.u32 {%0, %1, %2, %3}, [%4], %5;"
+      : "=r"(words.word[0]), "=r"(words.word[1]), "=r"(words.word[2]), "=r"(words.word[3])
+      : "l"(from), "l"(once ? first_to_go : normal));
+  return words;
+#else
   const uint4 words = __ldg(static_cast<const uint4*>(from));
   return {{words.x, words.y, words.z, words.w}};
+#endif
 }
 template <typename T>
 TOKENDRAW_DEVICE T load_value(const T* from) {

@@ -44,7 +44,9 @@
 //   T        load_shared_result(const T*)
 //                                       a read of memory that other blocks wrote before a fence: never from a cache of
 //                                       this multiprocessor. T: 4 or 8 bytes
-//   Words16  load_words(const void*)    16 bytes at a 16-byte boundary of memory that no one writes during the kernel
+//   Words16  load_words(const void*, bool once)
+//                                       16 bytes at a 16-byte boundary of memory that no one writes during the kernel;
+//                                       once: caches need not keep them
 //   T        load_value(const T*)       the same for one value of 2, 4 or 8 bytes
 //   float    max_number(float, float)   the larger; the other one if one is NaN
 // Where devices have them (kHasMaxOrNan<kWave>; elsewhere they do nothing of use):
