@@ -38,6 +38,7 @@ constexpr PinnedStatus kStatuses[] = {
     TOKENDRAW_TEST_PIN(TOKENDRAW_INVALID_ON_GPU_FAILURE, 108),
     TOKENDRAW_TEST_PIN(TOKENDRAW_INVALID_CPU_TARGET, 109),
     TOKENDRAW_TEST_PIN(TOKENDRAW_INVALID_INDEX, 110),
+    TOKENDRAW_TEST_PIN(TOKENDRAW_INVALID_GPU_WAY, 111),
     TOKENDRAW_TEST_PIN(TOKENDRAW_INVALID_BATCH, 200),
     TOKENDRAW_TEST_PIN(TOKENDRAW_INVALID_LOGITS, 201),
     TOKENDRAW_TEST_PIN(TOKENDRAW_INVALID_DTYPE, 202),
@@ -92,6 +93,8 @@ TEST(Names, StatusesArePinned) {
   static_assert(TOKENDRAW_ALGORITHM_AUTO == 0 && TOKENDRAW_ALGORITHM_CANDIDATES == 1 &&
                 TOKENDRAW_ALGORITHM_REFINE == 2 && TOKENDRAW_ALGORITHM_REFERENCE == 3 &&
                 TOKENDRAW_ALGORITHM_REJECTION == 4);
+  static_assert(TOKENDRAW_GPU_WAY_AUTO == 0 && TOKENDRAW_GPU_WAY_BLOCK == 1 && TOKENDRAW_GPU_WAY_SMALL_BLOCK == 2 &&
+                TOKENDRAW_GPU_WAY_SPLIT == 3 && TOKENDRAW_GPU_WAY_CLUSTER == 4);
   static_assert(TOKENDRAW_DTYPE_F32 == 0 && TOKENDRAW_DTYPE_F16 == 1 && TOKENDRAW_DTYPE_BF16 == 2);
   static_assert(TOKENDRAW_MEMORY_HOST == 0 && TOKENDRAW_MEMORY_DEVICE == 1);
   static_assert(TOKENDRAW_TOP_P_AFTER_TOP_K == 0 && TOKENDRAW_TOP_P_ALL == 1 && TOKENDRAW_TOP_P_AFTER_ALL == 2);
@@ -115,6 +118,11 @@ TEST(Names, OfChoices) {
   EXPECT_STREQ(tokendraw_algorithm_name(TOKENDRAW_ALGORITHM_REFINE), "refine");
   EXPECT_STREQ(tokendraw_algorithm_name(TOKENDRAW_ALGORITHM_REFERENCE), "reference");
   EXPECT_STREQ(tokendraw_algorithm_name(TOKENDRAW_ALGORITHM_REJECTION), "rejection");
+  EXPECT_STREQ(tokendraw_gpu_way_name(TOKENDRAW_GPU_WAY_AUTO), "auto");
+  EXPECT_STREQ(tokendraw_gpu_way_name(TOKENDRAW_GPU_WAY_BLOCK), "block");
+  EXPECT_STREQ(tokendraw_gpu_way_name(TOKENDRAW_GPU_WAY_SMALL_BLOCK), "small-block");
+  EXPECT_STREQ(tokendraw_gpu_way_name(TOKENDRAW_GPU_WAY_SPLIT), "split");
+  EXPECT_STREQ(tokendraw_gpu_way_name(TOKENDRAW_GPU_WAY_CLUSTER), "cluster");
   EXPECT_STREQ(tokendraw_dtype_name(TOKENDRAW_DTYPE_F32), "f32");
   EXPECT_STREQ(tokendraw_dtype_name(TOKENDRAW_DTYPE_F16), "f16");
   EXPECT_STREQ(tokendraw_dtype_name(TOKENDRAW_DTYPE_BF16), "bf16");
@@ -124,6 +132,7 @@ TEST(Names, OfChoices) {
   for (const int32_t value : {-1, 5, 99, kMinInt, kMaxInt}) {
     EXPECT_STREQ(tokendraw_backend_name(static_cast<TokendrawBackend>(value)), "unknown");
     EXPECT_STREQ(tokendraw_algorithm_name(static_cast<TokendrawAlgorithm>(value)), "unknown");
+    EXPECT_STREQ(tokendraw_gpu_way_name(static_cast<TokendrawGpuWay>(value)), "unknown");
     EXPECT_STREQ(tokendraw_dtype_name(static_cast<TokendrawDtype>(value)), "unknown");
     EXPECT_STREQ(tokendraw_top_p_base_name(static_cast<TokendrawTopPBase>(value)), "unknown");
   }

@@ -92,6 +92,7 @@ typedef enum TokendrawStatus TOKENDRAW_INT32_ENUM {
   TOKENDRAW_INVALID_ON_GPU_FAILURE = 108,
   TOKENDRAW_INVALID_CPU_TARGET = 109,
   TOKENDRAW_INVALID_INDEX = 110,
+  TOKENDRAW_INVALID_GPU_WAY = 111,
 
   /* Refused fields of TokendrawBatch. */
   TOKENDRAW_INVALID_BATCH = 200,
@@ -176,6 +177,21 @@ typedef enum TokendrawAlgorithm TOKENDRAW_INT32_ENUM {
   TOKENDRAW_ALGORITHM_REJECTION = 4
 } TokendrawAlgorithm;
 
+/* Which blocks of a GPU work on a row together; the token is the same. A batch that a way cannot serve is served as
+ * AUTO would. */
+typedef enum TokendrawGpuWay TOKENDRAW_INT32_ENUM {
+  TOKENDRAW_GPU_WAY_AUTO = 0, /* by the batch's shape and the device; tokendraw_describe_plan says which */
+  /* One block of 512 threads reads a row. Serves every batch. */
+  TOKENDRAW_GPU_WAY_BLOCK = 1,
+  /* The same with 256 threads, so that twice as many rows are under way: for many rows. Serves every batch. */
+  TOKENDRAW_GPU_WAY_SMALL_BLOCK = 2,
+  /* Several blocks read a row and meet between kernels. Serves at most 64 rows. */
+  TOKENDRAW_GPU_WAY_SPLIT = 3,
+  /* A cluster of blocks holds a row in shared memory, so that it is read once. Serves rows that find room there, on
+   * devices with clusters (compute capability 9.0 and later). */
+  TOKENDRAW_GPU_WAY_CLUSTER = 4
+} TokendrawGpuWay;
+
 typedef enum TokendrawDtype TOKENDRAW_INT32_ENUM {
   TOKENDRAW_DTYPE_F32 = 0,
   TOKENDRAW_DTYPE_F16 = 1,
@@ -203,6 +219,7 @@ typedef enum TokendrawOnGpuFailure TOKENDRAW_INT32_ENUM {
 /* Lower-case names: "cpu", "candidates", "bf16", "after-top-k". "unknown" for a value that is none. Thread-safe. */
 TOKENDRAW_API const char* tokendraw_backend_name(TokendrawBackend backend);
 TOKENDRAW_API const char* tokendraw_algorithm_name(TokendrawAlgorithm algorithm);
+TOKENDRAW_API const char* tokendraw_gpu_way_name(TokendrawGpuWay way);
 TOKENDRAW_API const char* tokendraw_dtype_name(TokendrawDtype dtype);
 TOKENDRAW_API const char* tokendraw_top_p_base_name(TokendrawTopPBase base);
 
@@ -259,6 +276,7 @@ typedef struct TokendrawSamplerOptions {
                                          * stands in for it */
   TokendrawOnGpuFailure on_gpu_failure; /* USE_CPU */
   const char* cpu_target;               /* SIMD target by name, NULL (default): the best; read during creation only */
+  TokendrawGpuWay gpu_way;              /* AUTO; without effect on the CPU */
 } TokendrawSamplerOptions;
 
 /* Sets struct_size and the defaults given above. NULL is ignored. Thread-safe. */
@@ -275,8 +293,8 @@ TOKENDRAW_API void tokendraw_init_sampler_options(TokendrawSamplerOptions* optio
  *
  * On failure *sampler is NULL. Thread-safe.
  * Errors: INVALID_OUTPUT_POINTER, INVALID_STRUCT_SIZE, INVALID_BACKEND, INVALID_DEVICE, INVALID_ALGORITHM,
- * INVALID_THREADS, INVALID_ON_GPU_FAILURE, INVALID_CPU_TARGET, BACKEND_UNAVAILABLE, BACKEND_FAILED, UNSUPPORTED,
- * OUT_OF_MEMORY, SYSTEM. */
+ * INVALID_THREADS, INVALID_ON_GPU_FAILURE, INVALID_CPU_TARGET, INVALID_GPU_WAY, BACKEND_UNAVAILABLE, BACKEND_FAILED,
+ * UNSUPPORTED, OUT_OF_MEMORY, SYSTEM. */
 TOKENDRAW_API TokendrawStatus tokendraw_create_sampler(const TokendrawSamplerOptions* options,
                                                        TokendrawSampler** sampler);
 

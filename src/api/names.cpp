@@ -46,6 +46,7 @@ const char* tokendraw_status_name(TokendrawStatus status) {
     TOKENDRAW_STATUS_NAME(TOKENDRAW_INVALID_ON_GPU_FAILURE)
     TOKENDRAW_STATUS_NAME(TOKENDRAW_INVALID_CPU_TARGET)
     TOKENDRAW_STATUS_NAME(TOKENDRAW_INVALID_INDEX)
+    TOKENDRAW_STATUS_NAME(TOKENDRAW_INVALID_GPU_WAY)
     TOKENDRAW_STATUS_NAME(TOKENDRAW_INVALID_BATCH)
     TOKENDRAW_STATUS_NAME(TOKENDRAW_INVALID_LOGITS)
     TOKENDRAW_STATUS_NAME(TOKENDRAW_INVALID_DTYPE)
@@ -124,6 +125,22 @@ const char* tokendraw_algorithm_name(TokendrawAlgorithm algorithm) {
       return "reference";
     case TOKENDRAW_ALGORITHM_REJECTION:
       return "rejection";
+  }
+  return "unknown";
+}
+
+const char* tokendraw_gpu_way_name(TokendrawGpuWay way) {
+  switch (way) {
+    case TOKENDRAW_GPU_WAY_AUTO:
+      return "auto";
+    case TOKENDRAW_GPU_WAY_BLOCK:
+      return "block";
+    case TOKENDRAW_GPU_WAY_SMALL_BLOCK:
+      return "small-block";
+    case TOKENDRAW_GPU_WAY_SPLIT:
+      return "split";
+    case TOKENDRAW_GPU_WAY_CLUSTER:
+      return "cluster";
   }
   return "unknown";
 }

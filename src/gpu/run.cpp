@@ -105,12 +105,12 @@ platform::Error run(const plan::Plan& plan, bool clusters, const request::Reques
     if (clusters && !platform::is_about_shape(error)) return error;
     // A device that is known to have such clusters cannot place them now: a part of one, or code for older ones.
     plan::Plan one_block = plan;
-    one_block.gpu = plan::make_one_block_plan(plan.shape, plan.gpu.wave_width, plan::kGpuBlockThreads);
+    one_block.gpu = plan::make_one_block_plan(plan.shape, plan::GpuWay::kBlock, plan.gpu.wave_width);
     return platform::launch(kernels.sample_row, {rows, 1}, kThreads, stream,
                             make_arguments(one_block, layout, request, aligned));
   }
   if (plan.gpu.splits == 1) {
-    const bool small = plan.gpu.block_threads != plan::kGpuBlockThreads;
+    const bool small = plan.gpu.way == plan::GpuWay::kSmallBlock;
     const auto threads = static_cast<uint32_t>(plan.gpu.block_threads);
     return platform::launch(small ? kernels.sample_row_small : kernels.sample_row, {rows, 1}, threads, stream, a);
   }

@@ -2,7 +2,6 @@
 #include "plan/gpu_plan.h"
 
 #include <cstring>
-#include <cstdlib>
 
 #include "plan/plan.h"
 
@@ -24,10 +23,12 @@ int64_t list_slots(const Shape& shape) { return 2 * (shape.bias_entries + shape.
 
 // The blocks of a cluster that holds a row, 0 if none can: as many as leave no multiprocessor without one, for a
 // block's share is then read and searched soonest; but no share so large that fewer blocks fit into a multiprocessor,
-// nor so small that warps have nothing to do. All rows must find room at the same time: where they would wait for one
-// another a block for each row is as fast or faster. Sets *lines_each to the lines that a block has at most.
-int32_t choose_cluster(const Shape& shape, const DeviceFacts& facts, int32_t source_lines, int32_t* lines_each) {
-  if (facts.cluster_blocks < 2 || shape.rows > kGpuMaxClusterRows) return 0;
+// nor so small that warps have nothing to do. Unless it is asked for, all rows must find room at the same time: where
+// they would wait for one another a block for each row is as fast or faster. Sets *lines_each to the lines that a block
+// has at most.
+int32_t choose_cluster(const Shape& shape, bool asked, const DeviceFacts& facts, int32_t source_lines,
+                       int32_t* lines_each) {
+  if (facts.cluster_blocks < 2 || (!asked && shape.rows > kGpuMaxClusterRows)) return 0;
   // An edited row is held as floats.
   const int32_t lines_of_source = shape.edited && shape.dtype != request::Dtype::kF32 ? 2 : 1;
   const int32_t line_bytes = kVectorBytes * facts.wave_width;
@@ -45,11 +46,25 @@ int32_t choose_cluster(const Shape& shape, const DeviceFacts& facts, int32_t sou
   *lines_each = lines(blocks);
   const int64_t bytes = int64_t{*lines_each} * line_bytes;
   if (bytes > room) return 0;
+  if (asked) return blocks;
   // The system takes 1 KB of a multiprocessor's shared memory for each block, and no block gets the last one.
   constexpr int32_t kSystemBytes = 1024;
   int64_t at_once = (facts.block_shared_bytes + kSystemBytes) / (bytes + kGpuClusterStaticBytes + kSystemBytes);
   if (at_once > kGpuClusterBlocksAtOnce) at_once = kGpuClusterBlocksAtOnce;
   return rows * blocks <= at_once * facts.compute_units ? blocks : 0;
+}
+
+// The blocks that share a row, 1 if it is not to be split. Few rows leave multiprocessors idle: each is shared among
+// blocks until there are two blocks for every one, as long as a block's warps have two lines each to read.
+int32_t choose_splits(const Shape& shape, bool asked, const DeviceFacts& facts, int32_t lines) {
+  const int64_t rows = shape.rows > 1 ? shape.rows : 1;
+  if (rows > kGpuMaxSplitRows || (!asked && rows >= facts.compute_units)) return 1;
+  int64_t splits = 2 * int64_t{facts.compute_units} / rows;
+  if (splits < 2) splits = 2;
+  const int64_t useful = divide_up(lines, 2 * (kGpuBlockThreads / facts.wave_width));
+  if (splits > useful) splits = useful;
+  if (splits > kGpuMaxSplits) splits = kGpuMaxSplits;
+  return static_cast<int32_t>(splits > 1 ? splits : 1);
 }
 
 // Compute capabilities with thread block clusters (NVIDIA, CUDA C++ Programming Guide 13.0, "Compute Capabilities"):
@@ -77,13 +92,14 @@ void set_cluster_facts(const char* target, DeviceFacts* facts) {
   }
 }
 
-GpuPlan make_one_block_plan(const Shape& shape, int32_t wave_width, int32_t threads) {
+GpuPlan make_one_block_plan(const Shape& shape, GpuWay way, int32_t wave_width) {
   GpuPlan gpu = {};
-  gpu.block_threads = threads;
-  const int32_t most_groups = threads < kGpuMaxGroups ? threads : kGpuMaxGroups;
   const int32_t vector = kVectorBytes / static_cast<int32_t>(request::dtype_bytes(shape.dtype));
+  gpu.way = way;
+  gpu.block_threads = way == GpuWay::kSmallBlock ? kGpuSmallBlockThreads : kGpuBlockThreads;
   gpu.wave_width = wave_width;
   gpu.line = vector * wave_width;
+  const int32_t most_groups = gpu.block_threads < kGpuMaxGroups ? gpu.block_threads : kGpuMaxGroups;
   const int32_t lines = lines_of_row(shape.vocab, vector, gpu.line);
   gpu.group_lines = 1;
   while (divide_up(lines, gpu.group_lines) > most_groups) gpu.group_lines *= 2;
@@ -93,19 +109,31 @@ GpuPlan make_one_block_plan(const Shape& shape, int32_t wave_width, int32_t thre
   return gpu;
 }
 
-GpuPlan make_gpu_plan(const Shape& shape, const DeviceFacts& facts) {
-  GpuPlan gpu = make_one_block_plan(shape, facts.wave_width, kGpuBlockThreads);
+GpuPlan make_gpu_plan(const Shape& shape, GpuWay asked, const DeviceFacts& facts) {
+  GpuPlan gpu = make_one_block_plan(shape, GpuWay::kBlock, facts.wave_width);
   const int32_t vector = kVectorBytes / static_cast<int32_t>(request::dtype_bytes(shape.dtype));
   const int32_t lines = lines_of_row(shape.vocab, vector, gpu.line);
-  const int64_t rows = shape.rows > 1 ? shape.rows : 1;
+  if (asked == GpuWay::kBlock) return gpu;
+  if (asked == GpuWay::kSmallBlock) return make_one_block_plan(shape, asked, facts.wave_width);
+
+  if (asked == GpuWay::kSplit) {
+    gpu.splits = choose_splits(shape, true, facts, lines);
+    if (gpu.splits > 1) {
+      gpu.way = GpuWay::kSplit;
+      gpu.launches += 3;
+      return gpu;
+    }
+  }
 
   int32_t lines_each = 0;
-  gpu.cluster = choose_cluster(shape, facts, lines, &lines_each);
+  gpu.cluster = choose_cluster(shape, asked == GpuWay::kCluster, facts, lines, &lines_each);
   if (gpu.cluster > 0) {
     // A group of 16-bit logits that are held as they are has two maxima.
     const bool two = shape.dtype != request::Dtype::kF32 && !shape.edited;
     const int32_t told = kGpuClusterMaxima / gpu.cluster / (two ? 2 : 1);
     const int32_t most = told < kGpuClusterGroups ? told : kGpuClusterGroups;
+    gpu.way = GpuWay::kCluster;
+    gpu.block_threads = kGpuClusterThreads;
     gpu.group_lines = 1;
     while (divide_up(lines_each, gpu.group_lines) > most) gpu.group_lines *= 2;
     gpu.block_lines = divide_up(lines, gpu.cluster);
@@ -115,19 +143,12 @@ GpuPlan make_gpu_plan(const Shape& shape, const DeviceFacts& facts) {
     return gpu;
   }
 
-  // Few rows leave multiprocessors idle: share each among blocks until there are two blocks for every one, as long as a
-  // block's warps have two lines each to read.
-  const int32_t warps = kGpuBlockThreads / facts.wave_width;
-  int64_t splits = 1;
-  if (rows <= kGpuMaxSplitRows && rows < facts.compute_units) splits = 2 * int64_t{facts.compute_units} / rows;
-  const int64_t useful = divide_up(lines, 2 * warps);
-  if (splits > useful) splits = useful;
-  if (splits > kGpuMaxSplits) splits = kGpuMaxSplits;
-  gpu.splits = static_cast<int32_t>(splits > 1 ? splits : 1);
-  if (gpu.splits > 1) gpu.launches += 3;
-  const char* many = getenv("TD_MANY");
-  if (gpu.splits == 1 && rows > (many ? atoi(many) : 2) * int64_t{facts.compute_units}) {
-    gpu = make_one_block_plan(shape, facts.wave_width, kGpuSmallBlockThreads);
+  gpu.splits = choose_splits(shape, false, facts, lines);
+  if (gpu.splits > 1) {
+    gpu.way = GpuWay::kSplit;
+    gpu.launches += 3;
+  } else if (shape.rows > kGpuManyRows * int64_t{facts.compute_units}) {
+    return make_one_block_plan(shape, GpuWay::kSmallBlock, facts.wave_width);
   }
   return gpu;
 }

@@ -13,8 +13,9 @@ struct DeviceFacts;
 
 // What every kernel is compiled for.
 inline constexpr int32_t kGpuBlockThreads = 512;
-inline constexpr int32_t kGpuSmallBlockThreads = 256;  // where rows are many
-inline constexpr int32_t kGpuMaxGroups = 512;  // group maxima of a row, in shared memory: one a thread
+inline constexpr int32_t kGpuSmallBlockThreads = 256;  // where rows are many,
+inline constexpr int32_t kGpuManyRows = 2;             // more than so many a multiprocessor
+inline constexpr int32_t kGpuMaxGroups = 512;          // group maxima of a row, in shared memory: one a thread
 
 // The largest number of rows that are split over blocks, and of blocks that share a row. They bound the workspace.
 inline constexpr int32_t kGpuMaxSplitRows = 64;
@@ -34,7 +35,11 @@ inline constexpr int32_t kGpuClusterGroups = 128;             // of a block, at 
 inline constexpr int32_t kGpuClusterMaxima = 1024;            // that the blocks of a cluster tell each other
 inline constexpr int32_t kGpuClusterStaticBytes = 12 * 1024;  // of shared memory beside the logits, at most
 
+// What works on a row: TokendrawGpuWay, but AUTO only where it is asked for.
+enum class GpuWay : int32_t { kAuto = 0, kBlock = 1, kSmallBlock = 2, kSplit = 3, kCluster = 4 };
+
 struct GpuPlan {
+  GpuWay way;
   int32_t wave_width;            // lanes in a warp
   int32_t line;                  // logits that a warp reads at once: 16 bytes a lane
   int32_t group_lines;           // lines of one group maximum, a power of two
@@ -50,10 +55,11 @@ struct GpuPlan {
   friend bool operator==(const GpuPlan&, const GpuPlan&) = default;
 };
 
-GpuPlan make_gpu_plan(const Shape& shape, const DeviceFacts& facts);
+// By the way asked for, if it can serve the shape on the device.
+GpuPlan make_gpu_plan(const Shape& shape, GpuWay asked, const DeviceFacts& facts);
 
 // One block a row, which every device can run.
-GpuPlan make_one_block_plan(const Shape& shape, int32_t wave_width, int32_t threads);
+GpuPlan make_one_block_plan(const Shape& shape, GpuWay way, int32_t wave_width);
 
 // What is known of a device's clusters by its architecture; 1 and 0 of one that is not known.
 void set_cluster_facts(const char* target, DeviceFacts* facts);

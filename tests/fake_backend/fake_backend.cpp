@@ -190,7 +190,7 @@ void run_kernels(plan::Algorithm algorithm, const Request& request, void* worksp
   cpu::Engine engine(1, cpu::find_chunk_kernels(nullptr));
   const TokendrawAlgorithm same =
       algorithm == plan::Algorithm::kRefine ? TOKENDRAW_ALGORITHM_REFINE : TOKENDRAW_ALGORITHM_CANDIDATES;
-  const plan::Plan plan = plan::make_plan(plan::shape_of(request), {same, 1}, engine.facts());
+  const plan::Plan plan = plan::make_plan(plan::shape_of(request), {same, 1, TOKENDRAW_GPU_WAY_AUTO}, engine.facts());
   std::vector<unsigned char> memory(cpu::workspace_bytes(plan));
   engine.run(plan, request, memory.data());
   request.tokens[request.rows - 1] ^= controls.spoiled_token;

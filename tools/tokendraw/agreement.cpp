@@ -128,6 +128,7 @@ void Agreement::sample(const Path& path, const CaseBatch& batch, CaseOutput& out
     choice.algorithm = path.algorithm;
     choice.cpu_target = path.target;
     choice.threads = path.threads;
+    choice.gpu_way = paths_.gpu_way;
     sampler = make_sampler(choice);
   }
   const TokendrawBatch raw = batch.batch(output);
@@ -147,6 +148,9 @@ void Agreement::report(const Case& c, const Path& path, int64_t row, const std::
     const char* backend = tokendraw_backend_name(path.backend);
     place = fmt::format("{} device {}", backend, path.device);
     command += fmt::format(" --backend {} --device {} --algorithm {}", backend, path.device, algorithm);
+    if (paths_.gpu_way != TOKENDRAW_GPU_WAY_AUTO) {
+      command += fmt::format(" --gpu-way {}", tokendraw_gpu_way_name(paths_.gpu_way));
+    }
   } else if (path.algorithm != TOKENDRAW_ALGORITHM_REFERENCE) {
     command += fmt::format(" --algorithm {} --cpu-target {} --threads {}", algorithm, path.target, path.threads);
   }

@@ -30,6 +30,7 @@ struct PathChoice {
   std::vector<std::string> targets;  // of the CPU
   std::vector<int32_t> threads;      // of the CPU
   std::vector<int32_t> devices;      // of a GPU
+  TokendrawGpuWay gpu_way = TOKENDRAW_GPU_WAY_AUTO;
   Against against = Against::kReference;
 };
 

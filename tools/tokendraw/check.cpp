@@ -118,6 +118,7 @@ PathChoice choose_paths(const CheckOptions& options) {
   PathChoice paths;
   paths.backend = options.path.backend;
   paths.against = options.against;
+  paths.gpu_way = options.path.gpu_way;
   if (options.path.device >= 0) paths.devices = {options.path.device};
   if (options.path.device < 0 && !on_cpu(options)) {
     for (int32_t device = 0; device < count_devices(options.path.backend); ++device) paths.devices.push_back(device);

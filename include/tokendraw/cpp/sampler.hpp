@@ -34,6 +34,7 @@ struct SamplerOptions {
   int32_t threads = 0;
   OnGpuFailure on_gpu_failure = OnGpuFailure::kUseCpu;
   const char* cpu_target = nullptr;
+  GpuWay gpu_way = GpuWay::kAuto;
 };
 
 struct SamplerInfo {
@@ -83,6 +84,7 @@ class Sampler {
     c.threads = options.threads;
     c.on_gpu_failure = TokendrawOnGpuFailure(options.on_gpu_failure);
     c.cpu_target = options.cpu_target;
+    c.gpu_way = TokendrawGpuWay(options.gpu_way);
     TokendrawSampler* sampler = nullptr;
     const Status status = tokendraw_create_sampler(&c, &sampler);
     if (!is_success(status)) return detail::last_error(status);
