@@ -19,8 +19,8 @@ class MassSum {
   uint64_t sum_ = 0;
 };
 
-// By doubles of [2^52, 2^53), where doubles are the integers: what is added to one of them and rounded toward zero is rounded
-// down to an integer. One addition does for the shift that rounds a weight and for the sum of 64 bits.
+// By doubles of [2^52, 2^53), where doubles are the integers: what is added to one of them and rounded toward zero is
+// rounded down to an integer. One addition does for the shift that rounds a weight and for the sum of 64 bits.
 template <>
 class MassSum<true> {
  public:
