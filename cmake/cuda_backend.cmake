@@ -14,15 +14,8 @@ if(NOT DEFINED CMAKE_CUDA20_STANDARD_COMPILE_OPTION) # CMake before 3.26 does no
 endif()
 find_package(CUDAToolkit ${TOKENDRAW_OLDEST_CUDA} REQUIRED)
 
-add_library(tokendraw_cuda SHARED
-  src/gpu/backend.cpp
-  src/gpu/run.cpp
-  src/gpu/instances/bf16.cu
-  src/gpu/instances/f16.cu
-  src/gpu/instances/f32.cu
-  src/gpu/instances/lists.cu
-  src/plan/gpu_plan.cpp
-)
+include(cmake/gpu_sources.cmake)
+add_library(tokendraw_cuda SHARED ${TOKENDRAW_GPU_HOST_SOURCES} ${TOKENDRAW_GPU_KERNEL_SOURCES})
 set_target_properties(tokendraw_cuda PROPERTIES VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR}
                       LIBRARY_OUTPUT_DIRECTORY "$<TARGET_FILE_DIR:tokendraw>")
 target_include_directories(tokendraw_cuda PRIVATE src include)

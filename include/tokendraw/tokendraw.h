@@ -469,7 +469,9 @@ TOKENDRAW_API TokendrawStatus tokendraw_describe_plan(const TokendrawSampler* sa
 
 /* The same for a device that need not be there: what a sampler on a device with these facts would run.
  * device: `backend`, `target` and `compute_units` count and, on a GPU, `simd_width_f32`, which is 32 or 64; on the CPU
- * compute_units is the number of threads. `device->struct_size` must be set. The batch's memory may be of any kind.
+ * compute_units is the number of threads. Of an AMD GPU whose `target` is one of those in docs/amd.md the two numbers
+ * may be 0: the largest of that architecture is meant. `device->struct_size` must be set. The batch's memory may be of
+ * any kind.
  * Thread-safe.
  * Errors: INVALID_DEVICE, INVALID_STRUCT_SIZE, INVALID_OUTPUT_POINTER, INVALID_BACKEND, INVALID_ALGORITHM, UNSUPPORTED
  * for an algorithm that runs on the CPU only, and those of the batch. */

@@ -4,12 +4,21 @@
 
 #include "api/algorithm.h"
 #include "api/error.h"
+#include "plan/amd_targets.h"
 #include "plan/plan.h"
 #include "request/request.h"
 #include "tokendraw/tokendraw.h"
 
 namespace tokendraw::api {
 namespace {
+
+// Fills in what is left at 0 of a GPU whose architecture is known.
+void complete(const char* target, TokendrawDeviceInfo* device) {
+  const plan::AmdTarget* amd = device->backend == TOKENDRAW_BACKEND_HIP ? plan::find_amd_target(target) : nullptr;
+  if (amd == nullptr) return;
+  if (device->compute_units == 0) device->compute_units = amd->multiprocessors;
+  if (device->simd_width_f32 == 0) device->simd_width_f32 = amd->wave_width;
+}
 
 TokendrawStatus read_facts(const TokendrawDeviceInfo& device, plan::DeviceFacts* facts) {
   switch (device.backend) {
@@ -62,17 +71,19 @@ extern "C" TokendrawStatus tokendraw_describe_device_plan(const TokendrawDeviceI
                        "device->struct_size is %zu; it must be the size of the struct, %zu", device->struct_size,
                        sizeof *device);
   }
+  char target[sizeof device->target + 1];
+  std::snprintf(target, sizeof target, "%.*s", static_cast<int>(sizeof device->target), device->target);
+  TokendrawDeviceInfo completed = *device;
+  api::complete(target, &completed);
   plan::DeviceFacts facts = {};
-  TokendrawStatus status = api::read_facts(*device, &facts);
-  if (status == TOKENDRAW_OK) status = api::check_algorithm_of_device(algorithm, *device);
+  TokendrawStatus status = api::read_facts(completed, &facts);
+  if (status == TOKENDRAW_OK) status = api::check_algorithm_of_device(algorithm, completed);
   if (status != TOKENDRAW_OK) return status;
   request::Request request;
   const request::Refusal refusal = request::make_request(batch, &request);
   if (refusal) return api::report(refusal.status, "%s", refusal.message);
-  char target[sizeof device->target + 1];
-  std::snprintf(target, sizeof target, "%.*s", static_cast<int>(sizeof device->target), device->target);
   facts.target = target;
-  if (facts.backend != plan::Backend::kCpu) plan::set_cluster_facts(target, &facts);
+  if (facts.backend != plan::Backend::kCpu) plan::set_target_facts(target, &facts);
   const int32_t threads = facts.backend == plan::Backend::kCpu ? facts.compute_units : 1;
   const plan::Choices choices = {algorithm, threads, TOKENDRAW_GPU_WAY_AUTO};
   const size_t whole = plan::describe(plan::make_plan(plan::shape_of(request), choices, facts), text, capacity);

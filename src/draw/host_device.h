@@ -6,8 +6,10 @@
 #include <cstdint>
 #include <cstring>
 
-#if defined(__CUDACC__) || defined(__HIPCC__)
+#if defined(__CUDACC__)
 #define TOKENDRAW_HD __host__ __device__ __forceinline__
+#elif defined(__HIP__)
+#define TOKENDRAW_HD __attribute__((host)) __attribute__((device)) inline __attribute__((always_inline))
 #else
 #define TOKENDRAW_HD inline
 #endif
@@ -21,13 +23,21 @@
 
 namespace tokendraw::draw {
 
-#if TOKENDRAW_DEVICE_CODE
+#if defined(__CUDA_ARCH__)
 TOKENDRAW_HD float add_rn(float a, float b) { return __fadd_rn(a, b); }
 TOKENDRAW_HD float sub_rn(float a, float b) { return __fsub_rn(a, b); }
 TOKENDRAW_HD float mul_rn(float a, float b) { return __fmul_rn(a, b); }
 TOKENDRAW_HD float div_rn(float a, float b) { return __fdiv_rn(a, b); }
 TOKENDRAW_HD float fma_rn(float a, float b, float c) { return __fmaf_rn(a, b, c); }
 TOKENDRAW_HD float rint_even(float a) { return rintf(a); }
+#elif defined(__HIP_DEVICE_COMPILE__)
+// Plain operators, as on the host: the build forbids contraction, divides correctly rounded and keeps denormals.
+TOKENDRAW_HD float add_rn(float a, float b) { return a + b; }
+TOKENDRAW_HD float sub_rn(float a, float b) { return a - b; }
+TOKENDRAW_HD float mul_rn(float a, float b) { return a * b; }
+TOKENDRAW_HD float div_rn(float a, float b) { return a / b; }
+TOKENDRAW_HD float fma_rn(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
+TOKENDRAW_HD float rint_even(float a) { return __builtin_rintf(a); }
 #else
 inline float add_rn(float a, float b) { return a + b; }
 inline float sub_rn(float a, float b) { return a - b; }
@@ -38,8 +48,10 @@ inline float rint_even(float a) { return std::nearbyint(a); }  // the default ro
 #endif
 
 TOKENDRAW_HD uint32_t float_bits(float x) {
-#if TOKENDRAW_DEVICE_CODE
+#if defined(__CUDA_ARCH__)
   return __float_as_uint(x);
+#elif defined(__HIP_DEVICE_COMPILE__)
+  return __builtin_bit_cast(uint32_t, x);
 #else
   uint32_t bits;
   std::memcpy(&bits, &x, sizeof bits);
@@ -48,8 +60,10 @@ TOKENDRAW_HD uint32_t float_bits(float x) {
 }
 
 TOKENDRAW_HD float bits_float(uint32_t bits) {
-#if TOKENDRAW_DEVICE_CODE
+#if defined(__CUDA_ARCH__)
   return __uint_as_float(bits);
+#elif defined(__HIP_DEVICE_COMPILE__)
+  return __builtin_bit_cast(float, bits);
 #else
   float x;
   std::memcpy(&x, &bits, sizeof x);
@@ -58,8 +72,10 @@ TOKENDRAW_HD float bits_float(uint32_t bits) {
 }
 
 TOKENDRAW_HD double bits_double(uint64_t bits) {
-#if TOKENDRAW_DEVICE_CODE
+#if defined(__CUDA_ARCH__)
   return __longlong_as_double(static_cast<long long>(bits));
+#elif defined(__HIP_DEVICE_COMPILE__)
+  return __builtin_bit_cast(double, bits);
 #else
   double x;
   std::memcpy(&x, &bits, sizeof x);
@@ -68,21 +84,14 @@ TOKENDRAW_HD double bits_double(uint64_t bits) {
 }
 
 TOKENDRAW_HD uint64_t double_bits(double x) {
-#if TOKENDRAW_DEVICE_CODE
+#if defined(__CUDA_ARCH__)
   return static_cast<uint64_t>(__double_as_longlong(x));
+#elif defined(__HIP_DEVICE_COMPILE__)
+  return __builtin_bit_cast(uint64_t, x);
 #else
   uint64_t bits;
   std::memcpy(&bits, &x, sizeof bits);
   return bits;
-#endif
-}
-
-// Not part of what the contract fixes bit for bit: log-probabilities only.
-TOKENDRAW_HD double natural_log(double x) {
-#if TOKENDRAW_DEVICE_CODE
-  return log(x);
-#else
-  return std::log(x);
 #endif
 }
 

@@ -12,7 +12,7 @@ struct Uint128 {
 };
 
 TOKENDRAW_HD Uint128 mul_wide(uint64_t a, uint64_t b) {
-#if TOKENDRAW_DEVICE_CODE
+#if defined(__CUDA_ARCH__)
   return {__umul64hi(a, b), a * b};
 #elif defined(__SIZEOF_INT128__)
   __extension__ typedef unsigned __int128 Native;

@@ -3,6 +3,7 @@
 
 #include <cstring>
 
+#include "plan/amd_targets.h"
 #include "plan/plan.h"
 
 namespace tokendraw::plan {
@@ -54,12 +55,19 @@ int32_t choose_cluster(const Shape& shape, bool asked, const DeviceFacts& facts,
   return rows * blocks <= at_once * facts.compute_units ? blocks : 0;
 }
 
+// Blocks of kGpuBlockThreads that a multiprocessor holds at the same time: what the kernels are compiled for at least.
+int32_t blocks_at_once(const DeviceFacts& facts) {
+  constexpr int32_t kLaunchBound = 2;
+  const AmdTarget* amd = facts.backend == Backend::kHip ? find_amd_target(facts.target) : nullptr;
+  return amd != nullptr ? amd->blocks_at_once : kLaunchBound;
+}
+
 // The blocks that share a row, 1 if it is not to be split. Few rows leave multiprocessors idle: each is shared among
-// blocks until there are two blocks for every one, as long as a block's warps have two lines each to read.
+// blocks until every one has as many as it holds, as long as a block's warps have two lines each to read.
 int32_t choose_splits(const Shape& shape, bool asked, const DeviceFacts& facts, int32_t lines) {
   const int64_t rows = shape.rows > 1 ? shape.rows : 1;
   if (rows > kGpuMaxSplitRows || (!asked && rows >= facts.compute_units)) return 1;
-  int64_t splits = 2 * int64_t{facts.compute_units} / rows;
+  int64_t splits = int64_t{blocks_at_once(facts)} * facts.compute_units / rows;
   if (splits < 2) splits = 2;
   const int64_t useful = divide_up(lines, 2 * (kGpuBlockThreads / facts.wave_width));
   if (splits > useful) splits = useful;
@@ -67,25 +75,26 @@ int32_t choose_splits(const Shape& shape, bool asked, const DeviceFacts& facts, 
   return static_cast<int32_t>(splits > 1 ? splits : 1);
 }
 
-// Compute capabilities with thread block clusters (NVIDIA, CUDA C++ Programming Guide 13.0, "Compute Capabilities"):
-// the most blocks of a cluster and of its shared memory. 16 blocks are more than every device of a kind must serve; a
+// Compute capabilities (NVIDIA, CUDA C++ Programming Guide 13.0, "Compute Capabilities"): the most blocks of a cluster,
+// and the most shared memory of a block. Clusters of 16 blocks are more than every device of a kind must serve; a
 // device that is there is asked.
-struct ClusterTarget {
+struct CudaTarget {
   const char* name;
   int32_t cluster_blocks;
   int32_t block_shared_bytes;
 };
-constexpr ClusterTarget kClusterTargets[] = {
-    {"sm_90", 16, 227 * 1024},  {"sm_100", 16, 227 * 1024}, {"sm_103", 16, 227 * 1024},
-    {"sm_110", 16, 227 * 1024}, {"sm_120", 8, 99 * 1024},   {"sm_121", 8, 99 * 1024},
+constexpr CudaTarget kCudaTargets[] = {
+    {"sm_75", 1, 64 * 1024},    {"sm_80", 1, 163 * 1024},  {"sm_86", 1, 99 * 1024},    {"sm_87", 1, 163 * 1024},
+    {"sm_89", 1, 99 * 1024},    {"sm_90", 16, 227 * 1024}, {"sm_100", 16, 227 * 1024}, {"sm_103", 16, 227 * 1024},
+    {"sm_110", 16, 227 * 1024}, {"sm_120", 8, 99 * 1024},  {"sm_121", 8, 99 * 1024},
 };
 
 }  // namespace
 
-void set_cluster_facts(const char* target, DeviceFacts* facts) {
+void set_target_facts(const char* target, DeviceFacts* facts) {
   facts->cluster_blocks = 1;
   facts->block_shared_bytes = 0;
-  for (const ClusterTarget& known : kClusterTargets) {
+  for (const CudaTarget& known : kCudaTargets) {
     if (std::strcmp(target, known.name) != 0) continue;
     facts->cluster_blocks = known.cluster_blocks;
     facts->block_shared_bytes = known.block_shared_bytes;
@@ -147,7 +156,8 @@ GpuPlan make_gpu_plan(const Shape& shape, GpuWay asked, const DeviceFacts& facts
   if (gpu.splits > 1) {
     gpu.way = GpuWay::kSplit;
     gpu.launches += 3;
-  } else if (shape.rows > kGpuManyRows * int64_t{facts.compute_units}) {
+  } else if (shape.rows > kGpuManyRows * int64_t{facts.compute_units} &&
+             facts.block_shared_bytes >= kGpuSmallBlocksSharedBytes) {
     return make_one_block_plan(shape, GpuWay::kSmallBlock, facts.wave_width);
   }
   return gpu;

@@ -14,8 +14,10 @@ struct DeviceFacts;
 // What every kernel is compiled for.
 inline constexpr int32_t kGpuBlockThreads = 512;
 inline constexpr int32_t kGpuSmallBlockThreads = 256;  // where rows are many,
-inline constexpr int32_t kGpuManyRows = 2;             // more than so many a multiprocessor
-inline constexpr int32_t kGpuMaxGroups = 512;          // group maxima of a row, in shared memory: one a thread
+inline constexpr int32_t kGpuManyRows = 2;             // more than so many a multiprocessor,
+// and where four of these blocks find room in its shared memory, so that as many threads are under way.
+inline constexpr int32_t kGpuSmallBlocksSharedBytes = 4 * 28 * 1024;
+inline constexpr int32_t kGpuMaxGroups = 512;  // group maxima of a row, in shared memory: one a thread
 
 // The largest number of rows that are split over blocks, and of blocks that share a row. They bound the workspace.
 inline constexpr int32_t kGpuMaxSplitRows = 64;
@@ -61,8 +63,8 @@ GpuPlan make_gpu_plan(const Shape& shape, GpuWay asked, const DeviceFacts& facts
 // One block a row, which every device can run.
 GpuPlan make_one_block_plan(const Shape& shape, GpuWay way, int32_t wave_width);
 
-// What is known of a device's clusters by its architecture; 1 and 0 of one that is not known.
-void set_cluster_facts(const char* target, DeviceFacts* facts);
+// What is known of a device's clusters and shared memory by its architecture; 1 and 0 of one that is not known.
+void set_target_facts(const char* target, DeviceFacts* facts);
 
 // Bytes of device memory at any alignment. Never less for a larger vocab, rows or entries.
 size_t gpu_workspace_bytes(const Plan& plan);

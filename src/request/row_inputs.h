@@ -5,6 +5,7 @@
 
 #include <cstdint>
 
+#include "draw/natural_log.h"
 #include "request/request.h"
 
 namespace tokendraw::request {

@@ -107,6 +107,30 @@ TEST(Plan, TakesTheFactsOfAGpu) {
   EXPECT_NE(json_of(small), json_of(older));
 }
 
+// Of AMD's architectures the numbers are known.
+TEST(Plan, KnowsAmdTargets) {
+  const auto plan = [](const std::string& target, std::vector<std::string> more = {}) {
+    more.insert(more.begin(), {"plan", "--vocab", "128256", "--batch", "4", "--backend", "hip", "--target", target,
+                               "--format", "json"});
+    return json_of(more);
+  };
+  // As many blocks as all multiprocessors hold at once, but no more than have two lines for each warp.
+  const std::pair<const char*, const char*> expected[] = {
+      {"gfx90a", "32 a row"},  {"gfx942", "32 a row"},  {"gfx1030", "20 a row"},
+      {"gfx1100", "32 a row"}, {"gfx1151", "15 a row"}, {"gfx1201", "24 a row"},
+  };
+  for (const auto& [target, blocks] : expected) {
+    const json known = plan(target);
+    EXPECT_EQ(known["backend"], "hip");
+    EXPECT_EQ(known["target"], target);
+    EXPECT_EQ(std::string(known["blocks"]).rfind(blocks, 0), 0u) << known;
+  }
+  // What is given counts more than what is known.
+  EXPECT_EQ(plan("gfx1100", {"--compute-units", "48", "--wave-width", "32"}), plan("gfx1100"));
+  EXPECT_NE(plan("gfx1100", {"--compute-units", "8"}), plan("gfx1100"));
+  EXPECT_NE(plan("gfx942", {"--wave-width", "32"}), plan("gfx942"));
+}
+
 TEST(Plan, TakesMasksBiasesAndHistories) {
   const std::vector<std::string> plain = {"plan", "--vocab", "1000", "--batch", "3"};
   for (const std::vector<std::string>& more :

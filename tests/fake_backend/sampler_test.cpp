@@ -259,6 +259,11 @@ TEST(GpuSampler, PlansForDevicesThatNeedNotBeThere) {
   const TokendrawDeviceInfo good = device;
   device.compute_units = 0;
   EXPECT_EQ(describe(TOKENDRAW_ALGORITHM_AUTO, &text), TOKENDRAW_INVALID_DEVICE);
+  std::snprintf(device.target, sizeof device.target, "gfx942");  // known
+  device.simd_width_f32 = 0;
+  EXPECT_EQ(describe(TOKENDRAW_ALGORITHM_AUTO, &text), TOKENDRAW_OK);
+  device.backend = TOKENDRAW_BACKEND_CUDA;  // which has no such target
+  EXPECT_EQ(describe(TOKENDRAW_ALGORITHM_AUTO, &text), TOKENDRAW_INVALID_DEVICE);
   device = good;
   device.simd_width_f32 = 16;
   EXPECT_EQ(describe(TOKENDRAW_ALGORITHM_AUTO, &text), TOKENDRAW_INVALID_DEVICE);

@@ -21,7 +21,11 @@ struct StreamState;
 }
 using Stream = simt::StreamState*;
 
+#if defined(TOKENDRAW_SIMT_AS_HIP)
+inline constexpr plan::Backend kBackend = plan::Backend::kHip;
+#else
 inline constexpr plan::Backend kBackend = plan::Backend::kCuda;  // the place it takes
+#endif
 inline const char* name() { return "emulator"; }
 Error count_devices(int* count);
 Error read_device(int device, DeviceProperties* properties);

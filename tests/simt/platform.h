@@ -189,6 +189,11 @@ T change(T* memory, Operation operation, Site site) {
 
 }  // namespace simt
 
+#if defined(TOKENDRAW_SIMT_AS_HIP)
+inline constexpr bool kAddsWideInShared = true;
+#else
+inline constexpr bool kAddsWideInShared = false;
+#endif
 inline uint32_t atomic_add(uint32_t* to, uint32_t value, simt::Site site = simt::here()) {
   return simt::change(
       to, [=](uint32_t old) { return old + value; }, site);
@@ -253,11 +258,16 @@ inline uint32_t max_or_nan_pair(uint32_t a, uint32_t b, uint32_t infinity) {
 inline uint32_t max_or_nan_bf16_pair(uint32_t a, uint32_t b) { return simt::max_or_nan_pair(a, b, 0x7f80u); }
 inline uint32_t max_or_nan_f16_pair(uint32_t a, uint32_t b) { return simt::max_or_nan_pair(a, b, 0x7c00u); }
 
-// As if one wave width came with them and the other without, so that both ways are run.
+// As if one wave width came with them and the other without, so that both ways are run; HIP has neither.
+#if defined(TOKENDRAW_SIMT_AS_HIP)
+inline constexpr int kWaveWithMore = 0;
+#else
+inline constexpr int kWaveWithMore = 32;
+#endif
 template <int kWave>
-inline constexpr bool kHasMaxOrNan = kWave == 32;
+inline constexpr bool kHasMaxOrNan = kWave == kWaveWithMore;
 template <int kWave>
-inline constexpr bool kFastDoubles = kWave == 32;
+inline constexpr bool kFastDoubles = kWave == kWaveWithMore;
 inline double add_toward_zero(double a, double b) {
   const double sum = a + b;  // to nearest; what it is off by is exact for |a| >= |b|
   const double above = sum - a - b;

@@ -35,7 +35,7 @@ struct PlanOptions {
   // Of a device that need not be there; 0: one of this machine is meant
   int32_t compute_units = 0;
   int32_t wave_width = 0;
-  std::string device_target = "unknown";
+  std::string device_target;
   BiasForm bias = BiasForm::kNone;
   bool mask = false;
   bool history = false;
@@ -80,24 +80,28 @@ TokendrawBatch make_batch(const PlanOptions& options) {
 TokendrawDeviceInfo imagined_device(const PlanOptions& options) {
   const TokendrawBackend backend = options.sampler.backend;
   if (backend != TOKENDRAW_BACKEND_CUDA && backend != TOKENDRAW_BACKEND_HIP) {
-    throw CliError(kExitUsage, "--compute-units: say --backend cuda or --backend hip as well");
+    throw CliError(kExitUsage, "--compute-units or --device-target: say --backend cuda or --backend hip as well");
   }
   if (options.sampler.device >= 0) {
-    throw CliError(kExitUsage, "--device: with --compute-units no device of this machine is meant");
+    throw CliError(kExitUsage, "--device: with --compute-units or --device-target no device of this machine is meant");
   }
   TokendrawDeviceInfo device{};
   device.struct_size = sizeof device;
   device.backend = backend;
   device.compute_units = options.compute_units;
-  device.simd_width_f32 = options.wave_width != 0 ? options.wave_width : backend == TOKENDRAW_BACKEND_HIP ? 64 : 32;
-  const auto end = fmt::format_to_n(device.target, sizeof device.target - 1, "{}", options.device_target);
+  const std::string target = options.device_target.empty() ? "unknown" : options.device_target;
+  const bool hip = backend == TOKENDRAW_BACKEND_HIP;
+  device.simd_width_f32 = options.wave_width;
+  if (options.wave_width == 0 && !hip) device.simd_width_f32 = 32;
+  if (options.wave_width == 0 && hip && target.rfind("gfx", 0) != 0) device.simd_width_f32 = 64;  // else by the target
+  const auto end = fmt::format_to_n(device.target, sizeof device.target - 1, "{}", target);
   *end.out = '\0';
   return device;
 }
 
 std::string describe(const PlanOptions& options) {
   const TokendrawBatch batch = make_batch(options);
-  const bool imagined = options.compute_units != 0;
+  const bool imagined = options.compute_units != 0 || !options.device_target.empty();
   SamplerHandle sampler;
   TokendrawDeviceInfo device{};
   if (imagined) {
@@ -149,13 +153,13 @@ Command add_plan_command(CLI::App& program) {
   app->add_flag("--history", options->history, "With penalties on a history");
   add_backend_options(*app, options->sampler);
   constexpr int32_t kMostUnits = 65536;
-  CLI::Option* units = add_int32_option(*app, "--compute-units", options->compute_units, 1, kMostUnits,
-                                        "Plan for a GPU with so many, which need not be here");
-  app->add_option("--device-target", options->device_target, "That GPU's architecture, such as sm_90 [unknown]")
-      ->type_name("NAME")
-      ->needs(units);
-  add_int32_option(*app, "--wave-width", options->wave_width, 32, 64, "That GPU's lanes in a warp [cuda 32, hip 64]")
-      ->needs(units);
+  add_int32_option(*app, "--compute-units", options->compute_units, 1, kMostUnits,
+                   "Plan for a GPU with so many, which need not be here [of --device-target, if gfx...]");
+  app->add_option("--device-target,--target", options->device_target,
+                  "That GPU's architecture, such as sm_90 or gfx1100 [unknown]")
+      ->type_name("NAME");
+  add_int32_option(*app, "--wave-width", options->wave_width, 32, 64,
+                   "That GPU's lanes in a warp [cuda 32, hip 64 or of the target]");
   add_algorithm_option(*app, options->sampler);
   add_thread_options(*app, options->sampler);
   add_report_format_option(*app, options->format);

@@ -21,7 +21,7 @@ TOKENDRAW_DEVICE uint32_t near_bucket(float distance) {
 template <typename Row>
 TOKENDRAW_DEVICE void clear_near() {
   const uint32_t thread = platform::thread_index();
-  if (thread < kNearBuckets) Row::shared().histogram.high[thread] = 0;
+  if (thread < kNearBuckets) Row::shared().histogram.second_half()[thread] = 0;
 }
 
 // A value that at least `wanted` of n values reach, the i-th being value_at(i / kThreads, i), and not many more; the
@@ -32,7 +32,7 @@ TOKENDRAW_DEVICE float threshold_of(float max, uint32_t n, uint32_t wanted, cons
   constexpr int kWave = Row::kWave;
   constexpr uint32_t kEach = kNearBuckets / kWave;
   static_assert(kNearBuckets <= Row::kBuckets && kNearBuckets <= Row::kThreads);
-  uint32_t* near = Row::shared().histogram.high;
+  uint32_t* near = Row::shared().histogram.second_half();
   const uint32_t thread = platform::thread_index();
 #pragma unroll
   for (uint32_t step = 0; step < (kMost + Row::kThreads - 1) / Row::kThreads; ++step) {

@@ -43,7 +43,7 @@ struct WeightRule {
 };
 
 // Of masses or counts, 64 bits in two halves.
-template <int kBuckets>
+template <int kBuckets, bool kAddsWide = platform::kAddsWideInShared>
 struct Histogram {
   uint32_t low[kBuckets];
   uint32_t high[kBuckets];
@@ -55,6 +55,8 @@ struct Histogram {
     low[bucket] = static_cast<uint32_t>(value);
     high[bucket] = static_cast<uint32_t>(value >> 32);
   }
+  // Memory for other counts, while the histogram is not in use.
+  TOKENDRAW_DEVICE uint32_t* second_half() { return high; }
   // A sum of 64 bits by two additions of 32: the old value tells the carry.
   TOKENDRAW_DEVICE void add(uint32_t bucket, uint64_t value) {
     const uint32_t buckets[1] = {bucket};
@@ -76,6 +78,22 @@ struct Histogram {
       const uint32_t carry = old[i] + value_low < value_low ? 1 : 0;
       platform::atomic_add(&high[buckets[i]], static_cast<uint32_t>(values[i] >> 32) + carry);
     }
+  }
+};
+
+// The same where a shared sum of 64 bits takes one addition.
+template <int kBuckets>
+struct Histogram<kBuckets, true> {
+  uint64_t sums[kBuckets];
+
+  TOKENDRAW_DEVICE uint64_t at(uint32_t bucket) const { return sums[bucket]; }
+  TOKENDRAW_DEVICE void set(uint32_t bucket, uint64_t value) { sums[bucket] = value; }
+  TOKENDRAW_DEVICE uint32_t* second_half() { return reinterpret_cast<uint32_t*>(sums) + kBuckets; }
+  TOKENDRAW_DEVICE void add(uint32_t bucket, uint64_t value) { platform::atomic_add(&sums[bucket], value); }
+  template <int kCount>
+  TOKENDRAW_DEVICE void add_all(const uint32_t (&buckets)[kCount], const uint64_t (&values)[kCount]) {
+#pragma unroll
+    for (int i = 0; i < kCount; ++i) platform::atomic_add(&sums[buckets[i]], values[i]);
   }
 };
 

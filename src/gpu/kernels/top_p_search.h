@@ -233,8 +233,7 @@ TOKENDRAW_DEVICE void search_shared_groups(const Arguments& a, int64_t row, int3
   uint64_t own = 0;
   for (uint32_t b = platform::thread_index(); b < Row::kBuckets; b += Row::kThreads) {
     const uint64_t mass = a.histogram[row * Row::kBuckets + b];
-    s.histogram.low[b] = static_cast<uint32_t>(mass);
-    s.histogram.high[b] = static_cast<uint32_t>(mass >> 32);
+    s.histogram.set(b, mass);
     own += mass;
   }
   // The group masses are about to change under other blocks' hands; the histogram holds all of them too.

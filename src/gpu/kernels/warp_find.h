@@ -3,8 +3,8 @@
 // alone, which meets no other.
 #pragma once
 
+#include "gpu/kernels/find_in_row.h"
 #include "gpu/kernels/resident_maxima.h"
-#include "gpu/kernels/row_passes.h"
 
 namespace tokendraw::gpu {
 

@@ -36,6 +36,7 @@
 //   uint32_t warp_add<kWave>(uint32_t)  all lanes of the warp call and get the sum of their values
 //   uint32_t warp_largest<kWave>(uint32_t)   the same, the largest
 //   T        atomic_add(T*, T)          uint32_t, uint64_t, shared or global memory; returns the old value
+//   bool     kAddsWideInShared          whether one of 64 bits in shared memory is an instruction
 //   T        atomic_max(T*, T), atomic_or(T*, T)   uint32_t, returns the old value
 //   T        atomic_min(T*, T)          uint64_t, global memory, returns the old value
 //   uint64_t atomic_exchange_if(uint64_t*, uint64_t expected, uint64_t desired)   compare and swap; the old value
@@ -131,7 +132,7 @@ struct DeviceProperties {
 
 #if defined(TOKENDRAW_PLATFORM_SIMT)
 #include "simt/platform.h"
-#elif defined(__HIPCC__) || defined(__HIP__)
+#elif defined(TOKENDRAW_PLATFORM_HIP)
 #include "gpu/platform/hip.h"
 #else
 #include "gpu/platform/cuda.h"
