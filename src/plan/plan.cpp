@@ -106,7 +106,8 @@ Plan make_plan(const Shape& shape, const Choices& choices, const DeviceFacts& fa
     plan.chunk = kCpuChunk;
     plan.chunks = (shape.vocab + kCpuChunk - 1) / kCpuChunk;
   } else {
-    plan.gpu = make_gpu_plan(shape, facts);
+    plan.gpu = plan.algorithm == Algorithm::kRejection ? make_one_block_plan(shape, facts.wave_width)
+                                                       : make_gpu_plan(shape, facts);
     plan.chunk = plan.gpu.line * plan.gpu.group_lines;
     plan.chunks = plan.gpu.groups;
   }
@@ -129,7 +130,9 @@ size_t describe(const Plan& plan, char* text, size_t capacity) {
                   plan.gpu.cluster, kGpuClusterThreads, plan.gpu.cluster_shared_bytes, plan.gpu.launches,
                   gpu_workspace_bytes(plan));
   } else {
-    const char* way = plan.gpu.splits > 1 ? "few rows, each read by several blocks" : "one block reads a row";
+    const char* way = plan.algorithm == Algorithm::kRejection ? "one block reads a row, once more in every round"
+                      : plan.gpu.splits > 1                   ? "few rows, each read by several blocks"
+                                                              : "one block reads a row";
     std::snprintf(where, sizeof where, "way: %s\nblocks: %d a row, %d threads each\nlaunches: %d\nworkspace: %zu bytes",
                   way, plan.gpu.splits, kGpuBlockThreads, plan.gpu.launches, gpu_workspace_bytes(plan));
   }

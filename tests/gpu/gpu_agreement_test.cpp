@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// GPU = reference, output for output: the kernels on the emulator, with both algorithms that a GPU serves, warps of 32
+// GPU = reference, output for output: the kernels on the emulator, with every algorithm that a GPU serves, warps of 32
 // lanes (device 0) and of 64 (device 1), rows in one block, split over blocks and held by clusters.
 //
 // A lane is a fiber there, so the case list is too long. What is run is a part of it in which every two values of two
@@ -66,9 +66,13 @@ struct Path {
 };
 
 constexpr std::array kWays = {Way::kBlock, Way::kSplit, Way::kCluster};
-constexpr size_t kPathCount = 2 * 2 * kWays.size();
+constexpr size_t kExactPaths = 2 * 2 * kWays.size();
+constexpr size_t kPathCount = kExactPaths + 2;  // rejection has one way on each device
 
 constexpr Path path_at(size_t index) {
+  if (index >= kExactPaths) {
+    return {static_cast<int32_t>(index - kExactPaths), TOKENDRAW_ALGORITHM_REJECTION, Way::kBlock};
+  }
   return {static_cast<int32_t>(index / (2 * kWays.size())),
           index / kWays.size() % 2 == 0 ? TOKENDRAW_ALGORITHM_CANDIDATES : TOKENDRAW_ALGORITHM_REFINE,
           kWays[index % kWays.size()]};
@@ -127,6 +131,11 @@ int32_t split_vocab(const cases::Case& c, uint64_t hash) {
   return (c.dtype == TOKENDRAW_DTYPE_F32 ? 4096 : 8192) * static_cast<int32_t>(1 + hash % 3) + 61;
 }
 
+// Whether rejection can serve the case: it takes no random numbers that are handed in.
+bool draws_numbers(const cases::Case& c) {
+  return c.randomness != cases::Randomness::kRandomU64 && c.randomness != cases::Randomness::kRandomF32;
+}
+
 std::vector<Trial> choose_trials() {
   cases::CaseListOptions options;
   options.max_vocab = kMiddle;
@@ -136,7 +145,7 @@ std::vector<Trial> choose_trials() {
   std::vector<Trial> trials;
   Combinations met;
   for (auto& [hash, c] : list) {
-    const size_t path = hash % kPathCount;
+    const size_t path = hash % (draws_numbers(c) ? kPathCount : kExactPaths);
     const bool split = path_at(path).way == Way::kSplit;
     if (c.vocab > kShort && (split || hash / 8 % 4 != 0)) continue;
     if (!met.add(c, path)) continue;
@@ -149,14 +158,17 @@ std::vector<Trial> choose_trials() {
 }
 
 std::vector<Trial> list_trials() {
-  std::vector<size_t> every_path(kPathCount);
-  std::iota(every_path.begin(), every_path.end(), size_t{0});
+  const auto every_path = [](const cases::Case& c) {
+    std::vector<size_t> paths(draws_numbers(c) ? kPathCount : kExactPaths);
+    std::iota(paths.begin(), paths.end(), size_t{0});
+    return paths;
+  };
   std::vector<Trial> trials;
   if (const char* id = environment("TOKENDRAW_TEST_CASE")) {
     const std::optional<cases::Case> one = cases::parse_case_id(id);
     EXPECT_TRUE(one.has_value()) << "TOKENDRAW_TEST_CASE is no case: " << id;
     for (const bool all_rows : {false, true}) {
-      if (one) trials.push_back({*one, every_path, all_rows});
+      if (one) trials.push_back({*one, every_path(*one), all_rows});
     }
     return trials;
   }
@@ -165,7 +177,7 @@ std::vector<Trial> list_trials() {
   const char* max_vocab = environment("TOKENDRAW_TEST_MAX_VOCAB");
   cases::CaseListOptions options;
   if (max_vocab != nullptr) options.max_vocab = std::atoi(max_vocab);
-  for (const cases::Case& c : cases::list_cases(options)) trials.push_back({c, every_path, true});
+  for (const cases::Case& c : cases::list_cases(options)) trials.push_back({c, every_path(c), true});
   return trials;
 }
 
@@ -204,7 +216,8 @@ std::vector<RowResult> run_rows(TokendrawSampler* sampler, const cases::CaseBatc
   EXPECT_EQ(tokendraw_sample_host(sampler, &arrays), TOKENDRAW_OK) << tokendraw_last_error_message();
   std::vector<RowResult> results;
   for (size_t r = 0; r < output.tokens.size(); ++r) {
-    results.push_back({output.tokens[r], output.row_status[r], output.kept[r], output.kept_mass[r], output.logprob[r]});
+    results.push_back({output.tokens[r], output.row_status[r], output.kept[r], output.kept_mass[r], output.logprob[r],
+                       output.rounds[r]});
   }
   return results;
 }
@@ -213,6 +226,7 @@ class GpuAgreement : public testing::TestWithParam<size_t> {};
 
 TEST_P(GpuAgreement, EveryPath) {
   const SamplerPointer reference = make_sampler({TOKENDRAW_ALGORITHM_REFERENCE, "", 1});
+  const SamplerPointer rejection = make_sampler({TOKENDRAW_ALGORITHM_REJECTION, "", 1});
   ASSERT_NE(make_gpu_sampler(path_at(0)), nullptr);  // loads the backend
   std::array<SamplerPointer, kPathCount> samplers;
   for (size_t i = 0; i < kPathCount; ++i) {
@@ -225,6 +239,7 @@ TEST_P(GpuAgreement, EveryPath) {
   int64_t rows = 0;
   int64_t split_batches = 0;
   int64_t cluster_batches = 0;
+  int64_t rejection_batches = 0;
   for (size_t i = GetParam(); i < trials.size(); i += kParts) {
     const Trial& trial = trials[i];
     for (const size_t which : trial.paths) {
@@ -235,8 +250,10 @@ TEST_P(GpuAgreement, EveryPath) {
       const std::string blocks = plan_value(sampler, batch.batch(unused), "blocks");
       if (path.way == Way::kSplit && blocks.rfind("1 ", 0) != 0) ++split_batches;
       if (path.way == Way::kCluster && blocks.rfind("a cluster", 0) == 0) ++cluster_batches;
+      if (plan_value(sampler, batch.batch(unused), "algorithm") == "rejection") ++rejection_batches;
       set_seed(hash_of(case_id(trial.c)) + which);
-      const std::string found = difference(run_rows(reference.get(), batch), run_rows(sampler, batch));
+      const SamplerPointer& measure = path.algorithm == TOKENDRAW_ALGORITHM_REJECTION ? rejection : reference;
+      const std::string found = difference(run_rows(measure.get(), batch), run_rows(sampler, batch));
       rows += batch.rows();
       if (found.empty()) continue;
       ADD_FAILURE() << to_text(path) << ": " << found << "\nTOKENDRAW_TEST_CASE=" << case_id(trial.c)
@@ -249,6 +266,7 @@ TEST_P(GpuAgreement, EveryPath) {
     EXPECT_GT(rows, 0);
     EXPECT_GT(split_batches, 0);
     EXPECT_GT(cluster_batches, 0);
+    EXPECT_GT(rejection_batches, 0);
   }
   RecordProperty("rows_compared", std::to_string(rows));
 }
