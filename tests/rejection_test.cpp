@@ -149,6 +149,27 @@ TEST(Rejection, TheMostRoundsOfManyDraws) {
   }
 }
 
+// Second pivots whose high halves are the bits of -0, which no logit is but which compares equal to 0, and of a NaN
+// above +inf. The logits are such that the second round's lies just below the key of the first 0 wherever -2^33 and
+// then -2^-79 are drawn.
+TEST(Rejection, SecondPivotsThatAreNoLogits) {
+  std::vector<float> zeros = {-0x1p33f, -0x1p-79f, -0x1p-100f, -0x1p-110f, -0x1p-120f, -0x1p-130f};
+  zeros.resize(90, -kInfinity);
+  zeros.push_back(-0.0f);
+  zeros.push_back(0.0f);
+  std::vector<float> infinities = {1.0f, 3.4e38f};
+  infinities.resize(40, kInfinity);
+  for (const std::vector<float>& logits : {zeros, infinities}) {
+    const BatchSpec spec = repeated_draws(logits, filtered(kInfinity, 1), 200);
+    const std::vector<RowResult> expected = rejection_results(spec);
+    const int32_t best = logits.size() == zeros.size() ? 90 : 2;
+    for (const RowResult& result : expected) EXPECT_EQ(result.token, best);
+    for (const Variant& variant : rejection_variants()) {
+      EXPECT_EQ(difference(expected, run(variant, spec)), "") << to_text(variant);
+    }
+  }
+}
+
 // Every other algorithm has none, and neither have rows that draw nothing.
 TEST(Rejection, RoundsAreRejectionsAlone) {
   BatchSpec spec = repeated_draws({1.0f, 2.0f, -kInfinity}, filtered(1.0f, 2), 4);
