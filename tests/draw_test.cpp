@@ -250,6 +250,30 @@ TEST(RejectionInterval, SecondPivotAndNarrowing) {
   EXPECT_EQ(draw::kMaxRejectionRounds, 65);
 }
 
+// The draws that help least: always the key just above `low`, and one kept key anywhere.
+TEST(RejectionInterval, EndsWithinTheBoundWhateverIsDrawn) {
+  int most = 0;
+  uint64_t kept = 1;
+  for (int i = 0; i < 100000; ++i) {
+    if (i < 64) kept = uint64_t{1} << i;
+    if (i >= 64 && i < 128) kept = ~uint64_t{0} - (uint64_t{1} << (i - 64)) + 1;
+    if (i >= 128) kept = kept * 0x5851F42D4C957F2Du + 0x14057B7EF767814Fu;
+    if (kept == 0) continue;
+    draw::RejectionInterval interval;
+    int rounds = 1;
+    for (; interval.low + 1 < kept && rounds <= 100; ++rounds) {
+      const uint64_t pivot1 = interval.low + 1;
+      const uint64_t pivot2 = draw::second_pivot(interval, pivot1);
+      interval = draw::narrow_interval(interval, pivot1, pivot2, pivot2 >= kept);
+      ASSERT_LT(interval.low, kept);
+      ASSERT_GE(interval.high, kept);
+    }
+    most = std::max(most, rounds);
+  }
+  EXPECT_LE(most, draw::kMaxRejectionRounds);
+  EXPECT_GE(most, 60) << "these keys are meant to need nearly all of them";
+}
+
 // ---- Effective logits ---------------------------------------------------------------------------------------------
 
 TEST(StoredLogit, EveryBf16AndF16Pattern) {

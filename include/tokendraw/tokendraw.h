@@ -124,7 +124,7 @@ typedef enum TokendrawStatus TOKENDRAW_INT32_ENUM {
   TOKENDRAW_INVALID_FREQUENCY_PENALTY = 226,
   TOKENDRAW_INVALID_PRESENCE_PENALTY = 227,
   TOKENDRAW_INVALID_TOKENS = 228,
-  /* row_status, kept, kept_mass or logprob */
+  /* row_status, kept, kept_mass, logprob or rounds */
   TOKENDRAW_INVALID_OUTPUTS = 229,
   TOKENDRAW_INVALID_WORKSPACE = 230,
   TOKENDRAW_INVALID_WORKSPACE_BYTES = 231
@@ -173,7 +173,7 @@ typedef enum TokendrawAlgorithm TOKENDRAW_INT32_ENUM {
   /* Sorts the row and follows docs/semantics.md sentence by sentence. Slow; the measure of all others. CPU only. */
   TOKENDRAW_ALGORITHM_REFERENCE = 3,
   /* Dual-pivot rejection sampling (docs/semantics.md, section 8): the same distribution, but another token for the same
-   * seed. Cannot be used with random numbers handed in. CPU only. */
+   * seed. Cannot be used with random numbers handed in. */
   TOKENDRAW_ALGORITHM_REJECTION = 4
 } TokendrawAlgorithm;
 
@@ -408,17 +408,31 @@ typedef struct TokendrawBatch {
   float* logprob;       /* [rows] natural log of the token's probability under softmax(effective logits / temperature)
                          * over the whole row, before the filters (greedy rows: temperature 1); within 1e-6, then rounded
                          * to float; NaN without a token; NULL: not wanted */
+
+  /* The first version of this struct ends here: a caller's struct_size tells whether what follows is there. */
+  int32_t* rounds; /* [rows] rounds that algorithm rejection took for the token (docs/semantics.md, section 8), 1 to 65;
+                    * 0 for a greedy row, without a token, and for every other algorithm; NULL: not wanted */
 } TokendrawBatch;
 
-/* Sets struct_size and every field's "not given" or "off". NULL is ignored. Thread-safe. */
+/* Sets struct_size and every field's "not given" or "off". NULL is ignored. Thread-safe.
+ *
+ * It is a macro, so that a program tells the library how large its struct is. The function of that name, which programs
+ * call that were compiled with the first version of this header, writes the first version's bytes alone. */
 TOKENDRAW_API void tokendraw_init_batch(TokendrawBatch* batch);
+#define tokendraw_init_batch(batch) tokendraw_init_sized_batch((batch), sizeof(TokendrawBatch))
+
+/* The same for a struct of `struct_size` bytes: sizeof(TokendrawBatch) of some version. Larger ones than this library
+ * knows get this library's size, and what it does not know of them is set to zero. A size below the first version's
+ * leaves the struct alone. For bindings of other languages, which cannot use the macro. */
+TOKENDRAW_API void tokendraw_init_sized_batch(TokendrawBatch* batch, size_t struct_size);
 
 /* ---- Sampling --------------------------------------------------------------------------------------------------- */
 
 /* Writes to *bytes the size of the workspace that tokendraw_sample needs for this batch. It depends on vocab, rows and
- * entries, on which lists are given, and on the sampler; never on values in arrays. Larger vocab, rows and entries
- * never need less, so a workspace for the largest batch serves all. Thread-safe. Errors: INVALID_SAMPLER,
- * INVALID_OUTPUT_POINTER, and those of the batch. */
+ * entries, on which lists are given, and on the sampler; never on values in arrays. It may be 0, and a workspace of
+ * NULL will do then: on a GPU rejection needs none without lists. Larger vocab, rows and entries never need less, so a
+ * workspace for the largest batch serves all. Thread-safe. Errors: INVALID_SAMPLER, INVALID_OUTPUT_POINTER, and those
+ * of the batch. */
 TOKENDRAW_API TokendrawStatus tokendraw_get_workspace_bytes(const TokendrawSampler* sampler,
                                                             const TokendrawBatch* batch, size_t* bytes);
 

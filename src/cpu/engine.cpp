@@ -23,7 +23,7 @@ RowResult sample_row(const Run& run, const RowInputs& inputs, const RowScratch& 
     case plan::Algorithm::kReference:
       return reference_row(inputs, wants_logprob, scratch.reference);
     case plan::Algorithm::kRejection:
-      return reference_rejection_row(inputs, wants_logprob, scratch.reference, nullptr);
+      return reference_rejection_row(inputs, wants_logprob, scratch.reference);
     case plan::Algorithm::kCandidates:
     case plan::Algorithm::kRefine:
       break;

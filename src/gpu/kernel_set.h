@@ -17,6 +17,7 @@ struct KernelSet {
   Kernel split_search;
   Kernel split_finish;
   Kernel sample_resident;
+  Kernel sample_rejection;
 };
 
 template <request::Dtype kDtype, int kWave>

@@ -174,7 +174,9 @@ GpuWorkspaceLayout gpu_workspace_layout(const Plan& plan) {
   };
   // As if every batch small enough were split, so that a workspace for a larger batch serves a smaller one.
   const size_t rows = static_cast<size_t>(shape.rows);
-  const size_t split_rows = rows < kGpuMaxSplitRows ? rows : static_cast<size_t>(kGpuMaxSplitRows);
+  // Nothing is left from one kernel to the next where there is but one.
+  const bool splits = plan.algorithm != Algorithm::kRejection;
+  const size_t split_rows = !splits ? 0 : rows < kGpuMaxSplitRows ? rows : static_cast<size_t>(kGpuMaxSplitRows);
   const size_t groups = static_cast<size_t>(kGpuMaxGroups);
   layout.group_max = take(split_rows * groups * sizeof(float));
   layout.group_mass = take(split_rows * groups * sizeof(uint64_t));
@@ -185,7 +187,7 @@ GpuWorkspaceLayout gpu_workspace_layout(const Plan& plan) {
   // The list is for fewer rows than the rest: in a larger batch others stand in its place.
   layout.list = end;
   const size_t row_bytes = split_rows > 0 ? end / split_rows : 0;
-  const size_t list_rows = rows < kGpuMaxListRows ? rows : static_cast<size_t>(kGpuMaxListRows);
+  const size_t list_rows = split_rows < kGpuMaxListRows ? split_rows : static_cast<size_t>(kGpuMaxListRows);
   const size_t with_list = list_rows * (row_bytes + static_cast<size_t>(kGpuListCapacity) * sizeof(uint64_t));
   if (with_list > end) end = with_list;
   layout.lists = end;
@@ -203,7 +205,8 @@ GpuWorkspaceLayout gpu_workspace_layout(const Plan& plan) {
 }
 
 size_t gpu_workspace_bytes(const Plan& plan) {
-  return gpu_workspace_layout(plan).bytes + 15;  // it may begin at any address
+  const size_t bytes = gpu_workspace_layout(plan).bytes;
+  return bytes > 0 ? bytes + 15 : 0;  // it may begin at any address
 }
 
 }  // namespace tokendraw::plan

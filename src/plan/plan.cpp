@@ -146,7 +146,9 @@ Plan make_plan(const Shape& shape, const Choices& choices, const DeviceFacts& fa
     plan.chunks = (shape.vocab + kCpuChunk - 1) / kCpuChunk;
   } else {
     plan.asked_way = choices.gpu_way;
-    plan.gpu = make_gpu_plan(shape, static_cast<GpuWay>(choices.gpu_way), facts);
+    const auto asked = static_cast<GpuWay>(choices.gpu_way);
+    plan.gpu = plan.algorithm == Algorithm::kRejection ? make_one_block_plan(shape, GpuWay::kBlock, facts.wave_width)
+                                                       : make_gpu_plan(shape, asked, facts);
     plan.chunk = plan.gpu.line * plan.gpu.group_lines;
     plan.chunks = plan.gpu.groups;
   }
@@ -173,7 +175,9 @@ size_t describe(const Plan& plan, char* text, size_t capacity) {
     const bool as_asked = static_cast<GpuWay>(plan.asked_way) == gpu.way;
     const bool asked = plan.asked_way != TOKENDRAW_GPU_WAY_AUTO;
     std::snprintf(where, sizeof where, "way: %s (%s%s)\nblocks: %s\nlaunches: %d\nworkspace: %zu bytes",
-                  way_name(gpu.way), meaning_of_way(gpu.way),
+                  way_name(gpu.way),
+                  plan.algorithm == Algorithm::kRejection ? "one block reads a row, once more in every round"
+                                                          : meaning_of_way(gpu.way),
                   !asked     ? ""
                   : as_asked ? "; the sampler's options name it"
                              : "; what the sampler's options name cannot serve this batch",

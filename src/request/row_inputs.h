@@ -47,7 +47,8 @@ struct RowResult {
   uint32_t status = 0;
   int64_t kept = 0;
   uint64_t kept_mass = 0;
-  float logprob = 0;  // only where it was asked for
+  float logprob = 0;   // only where it was asked for
+  int32_t rounds = 0;  // of algorithm rejection
   TOKENDRAW_HD bool has_token() const { return (status & (draw::kBadParameter | draw::kNoCandidate)) == 0; }
 };
 
@@ -138,6 +139,7 @@ TOKENDRAW_HD void write_row_result(const Request& request, int64_t row, const Ro
   if (request.row_status != nullptr) request.row_status[row] = result.status;
   if (request.kept != nullptr) request.kept[row] = result.kept;
   if (request.kept_mass != nullptr) request.kept_mass[row] = result.kept_mass;
+  if (request.rounds != nullptr) request.rounds[row] = result.rounds;
   if (request.logprob != nullptr) {
     request.logprob[row] = result.has_token() ? result.logprob : draw::bits_float(0x7fc00000u);
   }

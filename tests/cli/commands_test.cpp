@@ -131,6 +131,24 @@ TEST(Plan, KnowsAmdTargets) {
   EXPECT_NE(plan("gfx942", {"--wave-width", "32"}), plan("gfx942"));
 }
 
+TEST(Plan, RejectionOnAGpuNeedsNoWorkspaceButForLists) {
+  for (const char* batch : {"1", "64", "1000"}) {
+    const std::vector<std::string> arguments = {
+        "plan", "--vocab",         "128256", "--batch",     batch,       "--backend", "cuda", "--compute-units",
+        "132",  "--device-target", "sm_90",  "--algorithm", "rejection", "--format",  "json"};
+    const json plan = json_of(arguments);
+    EXPECT_EQ(plan["algorithm"], "rejection");
+    EXPECT_EQ(plan["way"], "block (one block reads a row, once more in every round)");
+    EXPECT_EQ(plan["blocks"], "1 a row, 512 threads each");
+    EXPECT_EQ(plan["launches"], "1");
+    EXPECT_EQ(plan["workspace"], "0 bytes");
+    std::vector<std::string> lists = arguments;
+    lists.emplace_back("--history");
+    EXPECT_EQ(json_of(lists)["launches"], "3");
+    EXPECT_NE(json_of(lists)["workspace"], "0 bytes");
+  }
+}
+
 TEST(Plan, TakesMasksBiasesAndHistories) {
   const std::vector<std::string> plain = {"plan", "--vocab", "1000", "--batch", "3"};
   for (const std::vector<std::string>& more :

@@ -162,7 +162,8 @@ void require_arrays(const Request& r) {
       {r.presence_penalty.per_row, "presence penalties are not in device memory"},
       {r.tokens, "tokens are not in device memory"},
       {r.row_status, "row_status is not in device memory"},
-      {r.logprob, "logprob is not in device memory"}};
+      {r.logprob, "logprob is not in device memory"},
+      {r.rounds, "rounds are not in device memory"}};
   for (const auto& [array, name] : four_bytes) require_array(array, r.rows, 4, name);
   const std::pair<const void*, const char*> eight_bytes[] = {{r.seed.per_row, "seeds are not in device memory"},
                                                              {r.offset.per_row, "offsets are not in device memory"},
@@ -186,10 +187,11 @@ void require_arrays(const Request& r) {
 }
 
 void run_kernels(plan::Algorithm algorithm, const Request& request, void* workspace, size_t workspace_bytes) {
-  std::memset(workspace, 0x5a, workspace_bytes);
+  if (workspace_bytes > 0) std::memset(workspace, 0x5a, workspace_bytes);
   cpu::Engine engine(1, cpu::find_chunk_kernels(nullptr));
-  const TokendrawAlgorithm same =
-      algorithm == plan::Algorithm::kRefine ? TOKENDRAW_ALGORITHM_REFINE : TOKENDRAW_ALGORITHM_CANDIDATES;
+  const TokendrawAlgorithm same = algorithm == plan::Algorithm::kRejection ? TOKENDRAW_ALGORITHM_REJECTION
+                                  : algorithm == plan::Algorithm::kRefine  ? TOKENDRAW_ALGORITHM_REFINE
+                                                                           : TOKENDRAW_ALGORITHM_CANDIDATES;
   const plan::Plan plan = plan::make_plan(plan::shape_of(request), {same, 1, TOKENDRAW_GPU_WAY_AUTO}, engine.facts());
   std::vector<unsigned char> memory(cpu::workspace_bytes(plan));
   engine.run(plan, request, memory.data());
@@ -240,7 +242,7 @@ Failure run(Device* device, const plan::Plan* plan, const Request* request, void
   const size_t bytes = plan::gpu_workspace_bytes(*plan);
   const std::lock_guard<std::mutex> lock(mutex);
   require_arrays(*request);
-  if (!on_device(workspace, bytes)) {
+  if (bytes > 0 && !on_device(workspace, bytes)) {
     misuse("the workspace is not in device memory");
     return {};
   }

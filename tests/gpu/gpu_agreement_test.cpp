@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// GPU = reference, output for output: the kernels on the emulator, with both algorithms that a GPU serves, warps of 32
+// GPU = reference, output for output: the kernels on the emulator, with every algorithm that a GPU serves, warps of 32
 // lanes (device 0) and of 64 (device 1), every way that blocks work on a row.
 //
 // A lane is a fiber there, so the case list is too long. What is run is a part of it in which every two values of two
@@ -66,9 +66,13 @@ struct Path {
 
 constexpr std::array kWays = {TOKENDRAW_GPU_WAY_BLOCK, TOKENDRAW_GPU_WAY_SMALL_BLOCK, TOKENDRAW_GPU_WAY_SPLIT,
                               TOKENDRAW_GPU_WAY_CLUSTER};
-constexpr size_t kPathCount = 2 * 2 * kWays.size();
+constexpr size_t kExactPaths = 2 * 2 * kWays.size();
+constexpr size_t kPathCount = kExactPaths + 2;  // rejection has one way on each device
 
 constexpr Path path_at(size_t index) {
+  if (index >= kExactPaths) {
+    return {static_cast<int32_t>(index - kExactPaths), TOKENDRAW_ALGORITHM_REJECTION, TOKENDRAW_GPU_WAY_BLOCK};
+  }
   return {static_cast<int32_t>(index / (2 * kWays.size())),
           index / kWays.size() % 2 == 0 ? TOKENDRAW_ALGORITHM_CANDIDATES : TOKENDRAW_ALGORITHM_REFINE,
           kWays[index % kWays.size()]};
@@ -119,6 +123,11 @@ int32_t split_vocab(const cases::Case& c, uint64_t hash) {
   return (c.dtype == TOKENDRAW_DTYPE_F32 ? 4096 : 8192) * static_cast<int32_t>(1 + hash % 3) + 61;
 }
 
+// Whether rejection can serve the case: it takes no random numbers that are handed in.
+bool draws_numbers(const cases::Case& c) {
+  return c.randomness != cases::Randomness::kRandomU64 && c.randomness != cases::Randomness::kRandomF32;
+}
+
 std::vector<Trial> choose_trials() {
   cases::CaseListOptions options;
   options.max_vocab = kMiddle;
@@ -128,7 +137,7 @@ std::vector<Trial> choose_trials() {
   std::vector<Trial> trials;
   Combinations met;
   for (auto& [hash, c] : list) {
-    const size_t path = hash % kPathCount;
+    const size_t path = hash % (draws_numbers(c) ? kPathCount : kExactPaths);
     const bool split = path_at(path).way == TOKENDRAW_GPU_WAY_SPLIT;
     if (c.vocab > kShort && (split || hash / 8 % 4 != 0)) continue;
     if (!met.add(c, path)) continue;
@@ -142,14 +151,17 @@ std::vector<Trial> choose_trials() {
 }
 
 std::vector<Trial> list_trials() {
-  std::vector<size_t> every_path(kPathCount);
-  std::iota(every_path.begin(), every_path.end(), size_t{0});
+  const auto every_path = [](const cases::Case& c) {
+    std::vector<size_t> paths(draws_numbers(c) ? kPathCount : kExactPaths);
+    std::iota(paths.begin(), paths.end(), size_t{0});
+    return paths;
+  };
   std::vector<Trial> trials;
   if (const char* id = environment("TOKENDRAW_TEST_CASE")) {
     const std::optional<cases::Case> one = cases::parse_case_id(id);
     EXPECT_TRUE(one.has_value()) << "TOKENDRAW_TEST_CASE is no case: " << id;
     for (const bool all_rows : {false, true}) {
-      if (one) trials.push_back({*one, every_path, all_rows});
+      if (one) trials.push_back({*one, every_path(*one), all_rows});
     }
     return trials;
   }
@@ -158,7 +170,7 @@ std::vector<Trial> list_trials() {
   const char* max_vocab = environment("TOKENDRAW_TEST_MAX_VOCAB");
   cases::CaseListOptions options;
   if (max_vocab != nullptr) options.max_vocab = std::atoi(max_vocab);
-  for (const cases::Case& c : cases::list_cases(options)) trials.push_back({c, every_path, true});
+  for (const cases::Case& c : cases::list_cases(options)) trials.push_back({c, every_path(c), true});
   return trials;
 }
 
@@ -198,7 +210,8 @@ std::vector<RowResult> run_rows(TokendrawSampler* sampler, const cases::CaseBatc
   EXPECT_EQ(tokendraw_sample_host(sampler, &arrays), TOKENDRAW_OK) << tokendraw_last_error_message();
   std::vector<RowResult> results;
   for (size_t r = 0; r < output.tokens.size(); ++r) {
-    results.push_back({output.tokens[r], output.row_status[r], output.kept[r], output.kept_mass[r], output.logprob[r]});
+    results.push_back({output.tokens[r], output.row_status[r], output.kept[r], output.kept_mass[r], output.logprob[r],
+                       output.rounds[r]});
   }
   return results;
 }
@@ -207,6 +220,7 @@ class GpuAgreement : public testing::TestWithParam<size_t> {};
 
 TEST_P(GpuAgreement, EveryPath) {
   const SamplerPointer reference = make_sampler({TOKENDRAW_ALGORITHM_REFERENCE, "", 1});
+  const SamplerPointer rejection = make_sampler({TOKENDRAW_ALGORITHM_REJECTION, "", 1});
   ASSERT_NE(make_gpu_sampler(path_at(0)), nullptr);             // loads the backend
   if (auto* set = EMULATOR(simt_set_multiprocessors)) set(80);  // many, so that rows are split over many blocks
   if (auto* set = EMULATOR(simt_set_cluster_blocks)) set(8);
@@ -219,6 +233,7 @@ TEST_P(GpuAgreement, EveryPath) {
   int failures = 0;
   int64_t rows = 0;
   std::map<TokendrawGpuWay, int64_t> batches;  // that went the way asked for
+  int64_t rejection_batches = 0;
   for (size_t i = GetParam(); i < trials.size(); i += kParts) {
     const Trial& trial = trials[i];
     for (const size_t which : trial.paths) {
@@ -228,8 +243,10 @@ TEST_P(GpuAgreement, EveryPath) {
       cases::CaseOutput unused;
       const std::string way = plan_value(sampler, batch.batch(unused), "way");
       if (way.rfind(std::string(tokendraw_gpu_way_name(path.way)) + " ", 0) == 0) ++batches[path.way];
+      if (plan_value(sampler, batch.batch(unused), "algorithm") == "rejection") ++rejection_batches;
       set_seed(hash_of(case_id(trial.c)) + which);
-      const std::string found = difference(run_rows(reference.get(), batch), run_rows(sampler, batch));
+      const SamplerPointer& measure = path.algorithm == TOKENDRAW_ALGORITHM_REJECTION ? rejection : reference;
+      const std::string found = difference(run_rows(measure.get(), batch), run_rows(sampler, batch));
       rows += batch.rows();
       if (found.empty()) continue;
       ADD_FAILURE() << to_text(path) << ": " << found << "\nTOKENDRAW_TEST_CASE=" << case_id(trial.c)
@@ -241,6 +258,7 @@ TEST_P(GpuAgreement, EveryPath) {
   if (environment("TOKENDRAW_TEST_CASE") == nullptr) {
     EXPECT_GT(rows, 0);
     for (const TokendrawGpuWay way : kWays) EXPECT_GT(batches[way], 0) << tokendraw_gpu_way_name(way);
+    EXPECT_GT(rejection_batches, 0);
   }
   RecordProperty("rows_compared", std::to_string(rows));
 }

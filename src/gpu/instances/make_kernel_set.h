@@ -3,6 +3,7 @@
 #pragma once
 
 #include "gpu/kernel_set.h"
+#include "gpu/kernels/sample_rejection.h"
 #include "gpu/kernels/sample_resident.h"
 #include "gpu/kernels/sample_rows.h"
 
@@ -16,7 +17,8 @@ KernelSet make_kernel_set() {
           split_masses<kDtype, kEdited, kWave>,
           split_search<kDtype, kEdited, kWave>,
           split_finish<kDtype, kEdited, kWave>,
-          sample_resident<kDtype, kEdited, kWave>};
+          sample_resident<kDtype, kEdited, kWave>,
+          sample_rejection<kDtype, kEdited, kWave>};
 }
 
 template <request::Dtype kDtype, int kWave>
