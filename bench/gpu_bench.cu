@@ -129,7 +129,7 @@ struct Options {
   std::string out = "gpu_bench.csv";
   std::string logits;
   bool quick = false;
-  std::vector<int> batches = {1, 4, 16, 64, 256, 512};
+  std::vector<int> batches = {1, 4, 16, 64, 256, 512, 2048};
   std::vector<int> vocabs = {128256, 32000, 151936, 262144};
   std::vector<std::string> dtypes = {"f32", "bf16"};
   std::vector<std::string> data;

@@ -7,22 +7,6 @@
 namespace tokendraw::draw {
 
 #if !defined(__CUDACC__)
-#if defined(__HIP_DEVICE_COMPILE__)
-TOKENDRAW_HD uint64_t double_bits(double x) { return __builtin_bit_cast(uint64_t, x); }
-TOKENDRAW_HD double bits_double(uint64_t bits) { return __builtin_bit_cast(double, bits); }
-#else
-inline uint64_t double_bits(double x) {
-  uint64_t bits;
-  std::memcpy(&bits, &x, sizeof bits);
-  return bits;
-}
-inline double bits_double(uint64_t bits) {
-  double x;
-  std::memcpy(&x, &bits, sizeof x);
-  return x;
-}
-#endif
-
 // For devices whose compiler has no logarithm: of a positive, finite, normal x, with a relative error of less than
 // 2^-50. x = 2^e m with m in [sqrt(1/2), sqrt(2)), and ln m = 2 artanh(s) = 2 (s + s^3/3 + s^5/5 + ...) for s = (m - 1)
 // / (m + 1): with |s| < 0.1716 the first term left out is below 2^-60 of the sum.
