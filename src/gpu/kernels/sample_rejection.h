@@ -28,16 +28,16 @@ struct AboveKey {
   }
 };
 
-// Sums above two keys by group, for both; the keys are in their order, so what is above the second is above the first.
-struct SumsAbove {
-  uint64_t count_first;
-  uint64_t count_second;
+// How many logits have keys above each of two.
+struct CountsAbove {
+  uint64_t first;
+  uint64_t second;
 };
 
-// The masses above `first` go to the group masses, those above `second` to where lists are otherwise. Begins and ends
-// with a barrier.
+// Counts what is above `first` and above `second`, which is not below it, and sums the masses by group: above `first`
+// they become the group masses, above `second` they go to where lists are otherwise. Begins and ends with a barrier.
 template <typename Row>
-TOKENDRAW_DEVICE_CALL SumsAbove sum_above(uint64_t first, uint64_t second) {
+TOKENDRAW_DEVICE_CALL CountsAbove sum_above(uint64_t first, uint64_t second) {
   auto& s = Row::shared();
   static_assert(Row::kMaxGroups <= kListRoom<Row::kListCapacity>);
   const WeightRule rule = s.rule;
@@ -150,12 +150,12 @@ TOKENDRAW_DEVICE_CALL RejectionDraw draw_by_rejection(uint64_t need) {
     const uint64_t pivot2 = draw::second_pivot(interval, pivot1);
     const bool passes_one = reaches_min_p<Row>(pivot1);
     if (passes_one && !needs_sums) break;
-    const SumsAbove above_pivots = sum_above<Row>(pivot1, pivot2);
+    const CountsAbove counts = sum_above<Row>(pivot1, pivot2);
     const uint64_t mass_one = Row::mass_of_own_group();
     const uint64_t mass_two = thread < Row::groups() ? s.keys[thread] : 0;
     const auto masses = Row::BlockOf::sum_both(mass_one, mass_two);
-    if (passes_one && above_pivots.count_first < k && masses.first < need) break;
-    const bool valid_two = reaches_min_p<Row>(pivot2) && above_pivots.count_second < k && masses.second < need;
+    if (passes_one && counts.first < k && masses.first < need) break;
+    const bool valid_two = reaches_min_p<Row>(pivot2) && counts.second < k && masses.second < need;
     interval = draw::narrow_interval(interval, pivot1, pivot2, valid_two);
     if (!valid_two && thread < Row::groups()) s.group_mass[thread] = mass_two;
   }
