@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Installs what a purpose needs and this machine lacks: scripts/bootstrap.sh demo|test|ci
+# Installs what a purpose needs and this machine lacks: scripts/bootstrap.sh demo|test|ci|hip
 # Needs a Debian or Ubuntu (apt-get), as root or by sudo. Does nothing, and asks for no rights, where nothing is missing.
 set -euo pipefail
 
@@ -15,18 +15,29 @@ test=("${demo[@]}" libgtest-dev=gtest/gtest.h librapidcheck-dev=rapidcheck.h pyt
 ci=("${test[@]}" clang=clang++ libclang-rt-dev=fuzzer/FuzzedDataProvider.h clang-format-14=clang-format-14
     clang-tidy-14=clang-tidy-14 ccache=ccache git=git g++-aarch64-linux-gnu=aarch64-linux-gnu-g++
     qemu-user=qemu-aarch64)
+# The HIP backend and its examples. With a ROCm in /opt or $ROCM_PATH nothing of it is missing.
+hip=("${demo[@]}" python3=python3 libgtest-dev=gtest/gtest.h clang-19=amd-clang lld-19=amd-lld clang-tools-19=amd-bundler
+     llvm-19=llvm-readelf-19 libamdhip64-dev=hip/hip_runtime_api.h libhiprand-dev=hiprand/hiprand.h
+     librocrand-dev=hiprand/hiprand.h)
 case $purpose in
   demo) wanted=("${demo[@]}") ;;
+  hip) wanted=("${hip[@]}") ;;
   test) wanted=("${test[@]}") ;;
   ci) wanted=("${ci[@]}") ;;
   *)
-    echo "usage: scripts/bootstrap.sh demo|test|ci" >&2
+    echo "usage: scripts/bootstrap.sh demo|test|ci|hip" >&2
     exit 2
     ;;
 esac
 
+rocm=${ROCM_PATH:-/opt/rocm}
 is_present() { # $1: command or header
   case $1 in
+    amd-clang) [ -x "$rocm/llvm/bin/clang++" ] || command -v clang++-19 >/dev/null ;;
+    amd-lld) [ -x "$rocm/llvm/bin/ld.lld" ] || command -v ld.lld-19 >/dev/null ;;
+    amd-bundler) [ -x "$rocm/llvm/bin/clang-offload-bundler" ] || [ -x /usr/lib/llvm-19/bin/clang-offload-bundler ] ;;
+    llvm-readelf-19) [ -x "$rocm/llvm/bin/llvm-readelf" ] || command -v "$1" >/dev/null ;;
+    hip/* | hiprand/*) [ -e "$rocm/include/$1" ] || [ -e "/usr/include/$1" ] ;;
     fuzzer/*) command -v clang++ >/dev/null && echo "#include <$1>" | clang++ -x c++ -fsyntax-only - 2>/dev/null ;;
     */* | *.h) command -v g++ >/dev/null && echo "#include <$1>" | g++ -x c++ -fsyntax-only - 2>/dev/null ;;
     *) command -v "$1" >/dev/null ;;

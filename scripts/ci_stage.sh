@@ -99,6 +99,29 @@ stage_cuda() {
   echo "tests: $(grep -c "   Passed " build/cuda/ctest.log) passed, $(grep -c "(Skipped)$" build/cuda/ctest.log) skipped (without a GPU they say so)"
 }
 
+# The HIP backend: kernels for one target of each wave width, HIP_TARGETS=all for every one. No AMD GPU runs them; what
+# is looked at is the code (no scratch memory, no spills, the table in docs/amd.md) and how the library does without a
+# GPU. The stage `test` runs the same kernels on the emulator.
+stage_hip() {
+  local targets="gfx90a;gfx1100" readelf log=build/hip/build.log
+  if [ "${HIP_TARGETS:-}" = all ]; then targets="gfx90a;gfx942;gfx1030;gfx1100;gfx1151;gfx1201"; fi
+  if ! scripts/bootstrap.sh hip; then
+    if apt-cache show clang-19 libamdhip64-dev >/dev/null 2>&1; then return 1; fi
+    echo "Left out: this system has neither a ROCm nor the packages clang-19 and libamdhip64-dev."
+    return
+  fi
+  readelf=$(command -v llvm-readelf-19 || echo "${ROCM_PATH:-/opt/rocm}/llvm/bin/llvm-readelf")
+  configure hip "-DTOKENDRAW_HIP_TARGETS=$targets"
+  find build/hip/hip -name '*.co' -delete # those of other targets
+  if ! cmake --build --preset hip --parallel "$jobs" -- --no-print-directory -s >"$log" 2>&1; then
+    tail -n 40 "$log" >&2
+    return 1
+  fi
+  scripts/hip_kernel_table.py build/hip/hip --readelf "$readelf" --check docs/amd.md
+  scripts/check_hip_backend.sh build/hip
+  ctest --preset hip --parallel "$jobs" --no-tests=error -R 'hip' >build/hip/ctest.log || { cat build/hip/ctest.log >&2; return 1; }
+}
+
 # Only what starts threads.
 stage_tsan() {
   configure tsan -DCMAKE_C_COMPILER=clang -DCMAKE_CXX_COMPILER=clang++ -DTOKENDRAW_BUILD_EXAMPLES=OFF
@@ -115,7 +138,7 @@ stage_fuzz() {
 stage_arm64() { scripts/check_arm64.sh; }
 
 # In this order: what fails fast comes first.
-stages=(format includes style test consumers clang tidy cuda sanitize tsan fuzz arm64)
+stages=(format includes style test consumers clang tidy cuda hip sanitize tsan fuzz arm64)
 if [ -z "$name" ]; then
   printf '%s\n' "${stages[@]}"
 elif declare -F "stage_$name" >/dev/null; then

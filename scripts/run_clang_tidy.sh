@@ -9,7 +9,8 @@ build=${1:?usage: scripts/run_clang_tidy.sh BUILD_DIR JOBS}
 jobs=$2
 cd "$(dirname "$0")/.."
 tool=$(command -v clang-tidy-14 || command -v clang-tidy)
-mapfile -t files < <(scripts/list_sources.sh .cpp | grep -E '^(src|tools|tests/simt)/')
+# hip_modules.cpp is left out: it takes the header of the HIP runtime, which is not everywhere.
+mapfile -t files < <(scripts/list_sources.sh .cpp | grep -E '^(src|tools|tests/simt)/' | grep -v '/hip_modules\.cpp$')
 if [ ${#files[@]} -eq 0 ]; then
   echo "run_clang_tidy: found no source file" >&2
   exit 1

@@ -13,4 +13,8 @@ if [ ! -e "$build/libtokendraw_cuda.so" ]; then
 elif [ ! -e /dev/nvidiactl ]; then
   echo "Left out: CUDA on a device. Its backend is built, but no NVIDIA driver is seen here: the CPU samples."
 fi
-echo "Left out: HIP. This version has no backend for AMD GPUs; $(seen /dev/kfd "AMD")."
+if [ ! -e "$build/libtokendraw_hip.so" ]; then
+  echo "Left out: HIP. Its backend is not part of this build (make install HIP=1 builds it); $(seen /dev/kfd "AMD")."
+elif [ ! -e /dev/kfd ]; then
+  echo "Left out: HIP on a device. Its backend is built, but no AMD driver is seen here: the CPU samples."
+fi

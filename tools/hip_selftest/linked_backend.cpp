@@ -28,7 +28,7 @@ namespace tokendraw::backend {
 
 // Stands for src/backend/loader.cpp.
 const Loaded& load(plan::Backend backend) {
-  static const Loaded hip = [] {
+  static const Loaded kHip = [] {
     static Table table = *tokendraw_backend_table();
     table.describe_device = selftest::describe_device;
     Loaded loaded;
@@ -40,8 +40,8 @@ const Loaded& load(plan::Backend backend) {
     }
     return loaded;
   }();
-  static const Loaded none = {nullptr, 0, "this program has the HIP backend only"};
-  return backend == plan::Backend::kHip ? hip : none;
+  static const Loaded kNone = {nullptr, 0, "this program has the HIP backend only"};
+  return backend == plan::Backend::kHip ? kHip : kNone;
 }
 
 }  // namespace tokendraw::backend

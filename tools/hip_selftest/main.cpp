@@ -215,7 +215,7 @@ int main(int count, char** arguments) {
   for (int i = 1; i < count; ++i) {
     const bool has_value = i + 1 < count;
     if (has_value && std::strcmp(arguments[i], "--rows") == 0) {
-      options.rows = std::atoll(arguments[++i]);
+      options.rows = std::strtoll(arguments[++i], nullptr, 10);
     } else if (has_value && std::strcmp(arguments[i], "--only") == 0) {
       options.only = arguments[++i];
     } else {
