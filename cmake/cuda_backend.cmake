@@ -17,10 +17,12 @@ find_package(CUDAToolkit ${TOKENDRAW_OLDEST_CUDA} REQUIRED)
 add_library(tokendraw_cuda SHARED
   src/gpu/backend.cpp
   src/gpu/run.cpp
+  src/gpu/run_operation.cpp
   src/gpu/instances/bf16.cu
   src/gpu/instances/f16.cu
   src/gpu/instances/f32.cu
   src/gpu/instances/lists.cu
+  src/gpu/instances/softmax.cu
   src/plan/gpu_plan.cpp
 )
 set_target_properties(tokendraw_cuda PROPERTIES VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR}

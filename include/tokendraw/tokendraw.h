@@ -126,7 +126,17 @@ typedef enum TokendrawStatus TOKENDRAW_INT32_ENUM {
   /* row_status, kept, kept_mass or logprob */
   TOKENDRAW_INVALID_OUTPUTS = 229,
   TOKENDRAW_INVALID_WORKSPACE = 230,
-  TOKENDRAW_INVALID_WORKSPACE_BYTES = 231
+  TOKENDRAW_INVALID_WORKSPACE_BYTES = 231,
+
+  /* Refused fields of the building blocks' structs, where they are not named as those above. */
+  TOKENDRAW_INVALID_OPERATION = 300, /* the struct's pointer is NULL */
+  TOKENDRAW_INVALID_MEMORY = 301,
+  TOKENDRAW_INVALID_INPUT = 302,
+  TOKENDRAW_INVALID_INPUT_STRIDE = 303,
+  TOKENDRAW_INVALID_OUTPUT = 304,
+  TOKENDRAW_INVALID_OUTPUT_DTYPE = 305,
+  TOKENDRAW_INVALID_OUTPUT_STRIDE = 306,
+  TOKENDRAW_INVALID_LOG = 307
 } TokendrawStatus;
 
 /* The constant's name, "TOKENDRAW_INVALID_VOCAB"; "TOKENDRAW_UNKNOWN_STATUS" for a value that is none. Thread-safe. */
@@ -458,6 +468,68 @@ TOKENDRAW_API TokendrawStatus tokendraw_describe_plan(const TokendrawSampler* sa
 TOKENDRAW_API TokendrawStatus tokendraw_describe_device_plan(const TokendrawDeviceInfo* device,
                                                              TokendrawAlgorithm algorithm, const TokendrawBatch* batch,
                                                              char* text, size_t capacity, size_t* needed);
+
+/* ---- Building blocks --------------------------------------------------------------------------------------------
+ *
+ * Operations on matrices of rows, each independent of the others, with the same bits on every backend, whatever the
+ * batch, the number of threads or the device (docs/blocks.md says what is computed, and how exactly).
+ *
+ * Each has a struct that its init function fills, and two functions. They share these rules:
+ *
+ * tokendraw_compute_x(sampler, &x, stream): the arrays lie where the sampler's backend works: HOST for the CPU, which
+ * has finished on return and ignores `stream`, DEVICE for a GPU, whose work is enqueued on the caller's stream as
+ * tokendraw_sample does it: no waiting, no allocation, no workspace, may be captured into a graph. If it cannot be
+ * enqueued and the CPU stands in, that call copies, waits, allocates host memory and returns TOKENDRAW_OK_CPU_FALLBACK.
+ *
+ * tokendraw_compute_x_host(sampler, &x): the arrays lie in host memory; finished on return. On a GPU they are copied to
+ * and from memory that the sampler keeps, and the CPU stands in for whatever fails, if the sampler's options say so.
+ *
+ * The sampler lends its device and threads; its algorithm does not matter. Several threads may call with one sampler,
+ * under the conditions of tokendraw_sample and tokendraw_sample_host.
+ *
+ * `memory` is one for all arrays. rows is 0 to 2^31 - 1; 0 is a valid call that does nothing. A stride counts elements
+ * from one row to the next, at least the row's length; 0 means that. Elements between rows are neither read nor
+ * written. Arrays are aligned for their element type and do not overlap, but an output may be the input itself (the
+ * same address, element size and stride): in place. row_status [rows] takes TokendrawRowStatus bits and may be NULL.
+ *
+ * Errors of all: INVALID_SAMPLER, INVALID_OPERATION, INVALID_STRUCT_SIZE, INVALID_MEMORY (also where the memory is not
+ * the one that the call takes), INVALID_ROWS, INVALID_INPUT, INVALID_INPUT_STRIDE, INVALID_OUTPUT,
+ * INVALID_OUTPUT_STRIDE, INVALID_OUTPUTS for row_status, BACKEND_FAILED, OUT_OF_MEMORY; and those named at a struct. */
+
+/* Softmax: probabilities of the logits of a row divided by the row's temperature, or their natural logarithms.
+ *
+ * Probabilities are the contract's integer weights divided by their integer sum: within 1e-6 of the exact value, a row
+ * sums to 1 within 1e-6 (as f32), 0 for tokens lighter than about 2^-42 of the heaviest. Logarithms are within 1e-6
+ * plus rounding of the exact value, however small the probability. f16 and bf16 outputs are rounded once.
+ * NaN counts as -inf (NAN_LOGIT); -inf has probability 0; of a row with +inf those logits share 1. A row whose logits
+ * are all -inf has no distribution (NO_CANDIDATE): probabilities 0, logarithms -inf. The same for a temperature of an
+ * array that is NaN or negative (BAD_PARAMETER). Temperature 0 gives all to the first of the largest logits. */
+typedef struct TokendrawSoftmax {
+  size_t struct_size;
+  const void* input; /* [rows, vocab] of dtype */
+  TokendrawDtype dtype;
+  TokendrawMemory memory; /* HOST */
+  int32_t vocab;          /* 1 to 2^21 */
+  int64_t rows;
+  int64_t input_stride;
+  float temperature; /* >= 0, not NaN [1] */
+  const float* temperature_per_row;
+  int32_t log;  /* 1: natural logarithms of the probabilities [0] */
+  void* output; /* [rows, vocab] of output_dtype; may be input where dtypes have the same size */
+  TokendrawDtype output_dtype;
+  int64_t output_stride;
+  uint32_t* row_status;
+} TokendrawSoftmax;
+
+/* Sets struct_size and the defaults given above in brackets, everything else to 0. NULL is ignored. Thread-safe. */
+TOKENDRAW_API void tokendraw_init_softmax(TokendrawSoftmax* softmax);
+
+/* Errors: those of all building blocks, INVALID_VOCAB, INVALID_DTYPE, INVALID_OUTPUT_DTYPE, INVALID_LOG,
+ * INVALID_TEMPERATURE. */
+TOKENDRAW_API TokendrawStatus tokendraw_compute_softmax(TokendrawSampler* sampler, const TokendrawSoftmax* softmax,
+                                                        void* stream);
+TOKENDRAW_API TokendrawStatus tokendraw_compute_softmax_host(TokendrawSampler* sampler,
+                                                             const TokendrawSoftmax* softmax);
 
 #ifdef __cplusplus
 } /* extern "C" */

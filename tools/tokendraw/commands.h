@@ -20,5 +20,6 @@ Command add_info_command(CLI::App& program);
 Command add_plan_command(CLI::App& program);
 Command add_check_command(CLI::App& program);
 Command add_bench_command(CLI::App& program);
+Command add_softmax_command(CLI::App& program);
 
 }  // namespace tokendraw::cli

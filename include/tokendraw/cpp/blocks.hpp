@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of tokendraw.hpp: the building blocks, whose meaning is in tokendraw.h. Each is a struct of spans, and
+//
+//   tokendraw::compute(sampler, tokendraw::Softmax{.logits = logits, .output = probabilities});
+//
+// computes it in host memory (tokendraw_compute_..._host), compute_on(sampler, block, stream) where the sampler works
+// (tokendraw_compute_...). Both come as try_... too, which are noexcept and return a Result. None of them allocates.
+#ifndef TOKENDRAW_CPP_BLOCKS_HPP_
+#define TOKENDRAW_CPP_BLOCKS_HPP_
+
+#include <tokendraw/cpp/batch.hpp>
+#include <tokendraw/cpp/sampler.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <type_traits>
+
+namespace tokendraw {
+
+// Where rows of results go, not owned.
+struct Values {
+  void* data = nullptr;
+  Dtype dtype = Dtype::kF32;
+  int64_t row_stride = 0;          // elements; 0: close together
+  std::optional<size_t> elements;  // what `data` points to, to be checked; unset: unknown
+
+  Values() = default;
+
+  // A vector, array or span of float, F16 or Bf16 that can be written to, converted implicitly.
+  template <class Range>
+  requires detail::LogitRange<Range> &&
+      (!std::is_const_v<std::remove_pointer_t<decltype(std::span(std::declval<Range&>()).data())>>)
+          Values(Range& values, int64_t stride = 0) noexcept
+      : data(std::span(values).data()),
+        dtype(detail::LogitDtype<typename decltype(std::span(values))::value_type>::value),
+        row_stride(stride),
+        elements(std::span(values).size()) {}
+
+  // Anything else, device memory included.
+  static Values raw(void* data, Dtype dtype, int64_t row_stride = 0) noexcept {
+    Values values;
+    values.data = data;
+    values.dtype = dtype;
+    values.row_stride = row_stride;
+    return values;
+  }
+};
+
+// As TokendrawSoftmax. Of `logits`, rows 0 means all that its elements hold, and vocab 0 that they are one row; its
+// memory is that of every array.
+struct Softmax {
+  Logits logits = {};
+  PerRow<float> temperature = 1.0f;
+  bool log = false;
+  Values output = {};
+  std::span<uint32_t> row_status = {};  // rows, or empty: not wanted
+
+  // The C struct, good as long as what the spans point to. Errors: INVALID_INPUT, INVALID_OUTPUT, INVALID_TEMPERATURE
+  // or INVALID_OUTPUTS for spans whose length does not fit.
+  Result<TokendrawSoftmax> to_c() const noexcept;
+};
+
+namespace detail {
+
+// Rows, vocab and stride of an input.
+template <class C>
+Result<void> set_input(const Logits& in, C& c) noexcept {
+  c.input = in.data;
+  c.memory = TokendrawMemory(in.memory);
+  c.vocab = in.vocab;
+  c.rows = in.rows;
+  c.input_stride = in.row_stride;
+  if (!in.elements) return {};
+  const auto elements = static_cast<int64_t>(*in.elements);
+  if (c.vocab == 0 && c.rows > 1 && c.input_stride == 0 && elements % c.rows == 0 && elements / c.rows <= INT32_MAX)
+    c.vocab = static_cast<int32_t>(elements / c.rows);
+  if (c.vocab == 0 && c.rows <= 1 && elements <= INT32_MAX) c.vocab = static_cast<int32_t>(elements);
+  if (c.vocab <= 0) return Error(TOKENDRAW_INVALID_INPUT, "input: the length is no whole number of rows");
+  const int64_t stride = c.input_stride != 0 ? c.input_stride : c.vocab;
+  if (c.rows == 0 && stride > 0 && elements >= c.vocab) c.rows = (elements - c.vocab) / stride + 1;
+  if (elements < c.vocab || !fits(*in.elements, c.rows, c.vocab, stride))
+    return Error(TOKENDRAW_INVALID_INPUT, "input: the span is shorter than its rows");
+  return {};
+}
+
+// After set_input.
+template <class C>
+Result<void> set_output(const Values& out, C& c) noexcept {
+  c.output = static_cast<decltype(c.output)>(out.data);
+  c.output_stride = out.row_stride;
+  if (out.elements && !fits(*out.elements, c.rows, c.vocab, out.row_stride != 0 ? out.row_stride : c.vocab))
+    return wrong_count(TOKENDRAW_INVALID_OUTPUT, "output", *out.elements, c.rows * c.vocab);
+  return {};
+}
+
+// The C functions of a block.
+inline Status compute_host(TokendrawSampler* sampler, const TokendrawSoftmax& c) noexcept {
+  return tokendraw_compute_softmax_host(sampler, &c);
+}
+inline Status compute_on(TokendrawSampler* sampler, const TokendrawSoftmax& c, void* stream) noexcept {
+  return tokendraw_compute_softmax(sampler, &c, stream);
+}
+
+}  // namespace detail
+
+inline Result<TokendrawSoftmax> Softmax::to_c() const noexcept {
+  TokendrawSoftmax c = {};
+  tokendraw_init_softmax(&c);
+  if (const Result<void> set = detail::set_input(logits, c); !set) return set.error();
+  if (const Result<void> set = detail::set_output(output, c); !set) return set.error();
+  c.dtype = TokendrawDtype(logits.dtype);
+  c.output_dtype = TokendrawDtype(output.dtype);
+  c.log = log ? 1 : 0;
+  detail::ArraySetter arrays{static_cast<size_t>(c.rows)};
+  arrays.set(TOKENDRAW_INVALID_TEMPERATURE, "temperature", temperature, c.temperature, c.temperature_per_row);
+  arrays.accept(TOKENDRAW_INVALID_OUTPUTS, "row_status", row_status, c.row_status);
+  if (arrays.error.status() != TOKENDRAW_OK) return arrays.error;
+  return c;
+}
+
+// A struct of this header that has a C struct.
+template <class T>
+concept Block = requires(const T& block, TokendrawSampler* sampler) {
+  detail::compute_host(sampler, *block.to_c());
+};
+
+// Host memory, finished on return. Errors: those of to_c and of the C function. The status of a success may be
+// TOKENDRAW_OK_CPU_FALLBACK.
+template <Block T>
+Result<void> try_compute(Sampler& sampler, const T& block) noexcept {
+  const auto c = block.to_c();
+  if (!c) return c.error();
+  return detail::last_error(detail::compute_host(sampler.get(), *c));
+}
+
+// Memory of the sampler's device; on a GPU enqueued on the caller's stream. Errors: likewise.
+template <Block T>
+Result<void> try_compute_on(Sampler& sampler, const T& block, void* stream = nullptr) noexcept {
+  const auto c = block.to_c();
+  if (!c) return c.error();
+  return detail::last_error(detail::compute_on(sampler.get(), *c, stream));
+}
+
+#if TOKENDRAW_CPP_EXCEPTIONS
+template <Block T>
+void compute(Sampler& sampler, const T& block) {
+  try_compute(sampler, block).value();
+}
+template <Block T>
+void compute_on(Sampler& sampler, const T& block, void* stream = nullptr) {
+  try_compute_on(sampler, block, stream).value();
+}
+#endif
+
+}  // namespace tokendraw
+
+#endif  // TOKENDRAW_CPP_BLOCKS_HPP_

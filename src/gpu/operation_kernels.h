@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+// The kernels of the building blocks as run_operation.cpp launches them: grid (rows), kOperationThreads threads.
+#pragma once
+
+#include "request/operation.h"
+
+namespace tokendraw::gpu {
+
+inline constexpr int kOperationThreads = 512;
+
+using OperationKernel = void (*)(request::Operation);
+
+template <int kWave>
+OperationKernel softmax_kernel(request::Dtype dtype, request::Dtype output_dtype);
+
+}  // namespace tokendraw::gpu

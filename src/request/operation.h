@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+// A building block's call (softmax, ...) after validation: defaults resolved, every host-visible argument known to be
+// good. Like a Request it is immutable and trivially copyable, so that a GPU backend can hand it to a kernel.
+#pragma once
+
+#include "request/request.h"
+
+namespace tokendraw::request {
+
+enum class OperationKind : int32_t { kSoftmax = 0 };
+
+// Rows of Operation::columns elements, `stride` elements apart.
+struct Matrix {
+  void* data;  // an input's is only read
+  int64_t stride;
+  int32_t element_bytes;
+};
+
+struct Softmax {
+  Dtype dtype;         // of the input
+  Dtype output_dtype;  // of the output
+  bool log;
+  RowValue<float> temperature;
+};
+
+struct Operation {
+  OperationKind kind;
+  Memory memory;  // of every array
+  int64_t rows;
+  int64_t columns;
+  Matrix input;
+  Matrix output;
+  uint32_t* row_status;  // nullptr: not wanted
+  union {
+    Softmax softmax;
+  };
+};
+
+// Where row `row` of a matrix begins.
+TOKENDRAW_HD unsigned char* row_of(const Matrix& matrix, int64_t row) {
+  return static_cast<unsigned char*>(matrix.data) + row * matrix.stride * matrix.element_bytes;
+}
+
+// One array of an operation; none where `data` is nullptr.
+struct OperationArray {
+  void* field;  // of the operation: where the array's pointer stands
+  void* data;
+  bool is_output;
+  int64_t rows;
+  int64_t columns;
+  int64_t stride;
+  int32_t element_bytes;
+};
+
+struct OperationArrays {
+  static constexpr int32_t kMost = 16;
+  OperationArray array[kMost];
+  int32_t count = 0;
+  const OperationArray* begin() const { return array; }
+  const OperationArray* end() const { return array + count; }
+};
+
+// The one list of an operation's arrays, inputs first. It points into *operation.
+OperationArrays list_arrays(Operation* operation);
+
+// Set struct_size and every field's "not given" or "off".
+void set_defaults(TokendrawSoftmax* softmax);
+
+// Fill *operation from the public struct, or say which argument is wrong. Read no array. Thread-safe.
+Refusal make_operation(const TokendrawSoftmax* softmax, Operation* operation);
+
+}  // namespace tokendraw::request

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+// The building blocks on a real GPU: device memory in and out on a stream, the CPU's bits.
+#include <cstring>
+
+#include "gpu/cuda/cuda_fixture.h"
+#include "support/softmax_case.h"
+
+namespace tokendraw::test {
+namespace {
+
+using CudaOperations = CudaTest;
+
+TokendrawSampler* cpu() { return sampler_for({TOKENDRAW_ALGORITHM_AUTO, "", 0, TOKENDRAW_BACKEND_CPU, 0}); }
+
+TEST_F(CudaOperations, Softmax) {
+  const Stream stream;
+  for (const SoftmaxCase& c : softmax_cases({1, 2, 31, 517, 4099, 32000, 128256, 151937})) {
+    SoftmaxCall expected(c);
+    ASSERT_EQ(tokendraw_compute_softmax_host(cpu(), &expected.softmax), TOKENDRAW_OK);
+    SoftmaxCall call(c);
+    const DeviceArray<unsigned char> input(call.input);
+    const DeviceArray<unsigned char> output(call.output);
+    const DeviceArray<float> temperatures(call.temperatures);
+    const DeviceArray<uint32_t> status(call.status);
+    TokendrawSoftmax softmax = call.softmax;
+    softmax.memory = TOKENDRAW_MEMORY_DEVICE;
+    softmax.input = input.get() + (static_cast<const unsigned char*>(call.softmax.input) - call.input.data());
+    softmax.output = c.in_place
+                         ? const_cast<void*>(softmax.input)
+                         : output.get() + (static_cast<unsigned char*>(call.softmax.output) - call.output.data());
+    softmax.temperature_per_row = temperatures.get();
+    softmax.row_status = status.get();
+    ASSERT_EQ(tokendraw_compute_softmax(sampler_for(on_cuda()), &softmax, stream.get()), TOKENDRAW_OK)
+        << tokendraw_last_error_message();
+    stream.synchronize();
+    EXPECT_EQ(status.read(), expected.status) << c.text();
+    EXPECT_TRUE(output.read() == expected.output) << c.text();
+    EXPECT_TRUE(input.read() == expected.input) << c.text();
+  }
+}
+
+TEST_F(CudaOperations, SoftmaxFromHostMemory) {
+  for (const SoftmaxCase& c : softmax_cases({999, 50257})) {
+    SoftmaxCall expected(c);
+    SoftmaxCall found(c);
+    ASSERT_EQ(tokendraw_compute_softmax_host(cpu(), &expected.softmax), TOKENDRAW_OK);
+    ASSERT_EQ(tokendraw_compute_softmax_host(sampler_for(on_cuda()), &found.softmax), TOKENDRAW_OK)
+        << tokendraw_last_error_message();
+    EXPECT_EQ(found.status, expected.status) << c.text();
+    EXPECT_TRUE(found.output == expected.output && found.input == expected.input) << c.text();
+  }
+}
+
+}  // namespace
+}  // namespace tokendraw::test
