@@ -22,6 +22,7 @@ add_library(tokendraw_cuda SHARED
   src/gpu/instances/f16.cu
   src/gpu/instances/f32.cu
   src/gpu/instances/lists.cu
+  src/gpu/instances/prefix_sum.cu
   src/gpu/instances/softmax.cu
   src/plan/gpu_plan.cpp
 )

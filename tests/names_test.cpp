@@ -78,6 +78,8 @@ constexpr PinnedStatus kStatuses[] = {
     TOKENDRAW_TEST_PIN(TOKENDRAW_INVALID_OUTPUT_DTYPE, 305),
     TOKENDRAW_TEST_PIN(TOKENDRAW_INVALID_OUTPUT_STRIDE, 306),
     TOKENDRAW_TEST_PIN(TOKENDRAW_INVALID_LOG, 307),
+    TOKENDRAW_TEST_PIN(TOKENDRAW_INVALID_NUMBER, 308),
+    TOKENDRAW_TEST_PIN(TOKENDRAW_INVALID_EXCLUSIVE, 309),
 };
 #undef TOKENDRAW_TEST_PIN
 
@@ -94,7 +96,8 @@ TEST(Names, StatusesArePinned) {
     }
   }
   static_assert(TOKENDRAW_ROW_NAN_LOGIT == 1 && TOKENDRAW_ROW_BAD_ID == 2 && TOKENDRAW_ROW_BAD_PARAMETER == 4 &&
-                TOKENDRAW_ROW_NO_CANDIDATE == 8);
+                TOKENDRAW_ROW_NO_CANDIDATE == 8 && TOKENDRAW_ROW_BAD_PROBABILITY == 16);
+  static_assert(TOKENDRAW_NUMBER_F32 == 0 && TOKENDRAW_NUMBER_U64 == 1);
   static_assert(TOKENDRAW_BACKEND_AUTO == 0 && TOKENDRAW_BACKEND_CPU == 1 && TOKENDRAW_BACKEND_CUDA == 2 &&
                 TOKENDRAW_BACKEND_HIP == 3);
   static_assert(TOKENDRAW_ALGORITHM_AUTO == 0 && TOKENDRAW_ALGORITHM_CANDIDATES == 1 &&
@@ -112,7 +115,8 @@ TEST(Names, OfChoices) {
   EXPECT_STREQ(tokendraw_row_status_name(2), "BAD_ID");
   EXPECT_STREQ(tokendraw_row_status_name(4), "BAD_PARAMETER");
   EXPECT_STREQ(tokendraw_row_status_name(8), "NO_CANDIDATE");
-  for (const uint32_t bits : {0u, 3u, 16u, ~0u}) EXPECT_STREQ(tokendraw_row_status_name(bits), "UNKNOWN");
+  EXPECT_STREQ(tokendraw_row_status_name(16), "BAD_PROBABILITY");
+  for (const uint32_t bits : {0u, 3u, 32u, ~0u}) EXPECT_STREQ(tokendraw_row_status_name(bits), "UNKNOWN");
 
   EXPECT_STREQ(tokendraw_backend_name(TOKENDRAW_BACKEND_AUTO), "auto");
   EXPECT_STREQ(tokendraw_backend_name(TOKENDRAW_BACKEND_CPU), "cpu");

@@ -106,5 +106,41 @@ TEST(OperationApi, SoftmaxRefuses) {
   EXPECT_EQ(tokendraw_compute_softmax(cpu(), &none, nullptr), TOKENDRAW_OK) << tokendraw_last_error_message();
 }
 
+TEST(OperationApi, PrefixSumRefuses) {
+  std::vector<float> in(64, 0.125f), out(64);
+  TokendrawPrefixSum good;
+  tokendraw_init_prefix_sum(&good);
+  EXPECT_EQ(good.struct_size, sizeof good);
+  tokendraw_init_prefix_sum(nullptr);
+  good.input = in.data();
+  good.output = out.data();
+  good.rows = 4;
+  good.vocab = 8;
+  const std::vector<Refused<TokendrawPrefixSum>> list = {
+      {[](auto& s) { s.struct_size = 8; }, TOKENDRAW_INVALID_STRUCT_SIZE, "struct_size is 8"},
+      {[](auto& s) { s.memory = TOKENDRAW_MEMORY_DEVICE; }, TOKENDRAW_INVALID_MEMORY, "memory is device"},
+      {[](auto& s) { s.rows = -2; }, TOKENDRAW_INVALID_ROWS, "rows is -2"},
+      {[](auto& s) { s.vocab = -1; }, TOKENDRAW_INVALID_VOCAB, "vocab is -1"},
+      {[](auto& s) { s.number = static_cast<TokendrawNumber>(2); }, TOKENDRAW_INVALID_NUMBER, "number is 2"},
+      {[](auto& s) { s.exclusive = -1; }, TOKENDRAW_INVALID_EXCLUSIVE, "exclusive is -1"},
+      {[](auto& s) { s.row_status = reinterpret_cast<uint32_t*>(2); }, TOKENDRAW_INVALID_OUTPUTS, "row_status"},
+      {[](auto& s) { s.input = nullptr; }, TOKENDRAW_INVALID_INPUT, "input is NULL"},
+      {[&](auto& s) {
+         s.number = TOKENDRAW_NUMBER_U64;
+         s.input = in.data() + (reinterpret_cast<uintptr_t>(in.data()) % 8 == 0 ? 1 : 0);
+       },
+       TOKENDRAW_INVALID_INPUT, "multiple of 8"},
+      {[](auto& s) { s.input_stride = 3; }, TOKENDRAW_INVALID_INPUT_STRIDE, "input_stride is 3"},
+      {[](auto& s) { s.output = nullptr; }, TOKENDRAW_INVALID_OUTPUT, "output is NULL"},
+      {[](auto& s) { s.output_stride = 7; }, TOKENDRAW_INVALID_OUTPUT_STRIDE, "output_stride is 7"},
+      {[](auto& s) {
+         s.output = const_cast<void*>(s.input);
+         s.output_stride = 10;
+       },
+       TOKENDRAW_INVALID_OUTPUT, "output is input"},
+  };
+  expect_refusals(good, list, tokendraw_compute_prefix_sum, tokendraw_compute_prefix_sum_host);
+}
+
 }  // namespace
 }  // namespace tokendraw::test

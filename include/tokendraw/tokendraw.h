@@ -136,7 +136,9 @@ typedef enum TokendrawStatus TOKENDRAW_INT32_ENUM {
   TOKENDRAW_INVALID_OUTPUT = 304,
   TOKENDRAW_INVALID_OUTPUT_DTYPE = 305,
   TOKENDRAW_INVALID_OUTPUT_STRIDE = 306,
-  TOKENDRAW_INVALID_LOG = 307
+  TOKENDRAW_INVALID_LOG = 307,
+  TOKENDRAW_INVALID_NUMBER = 308,
+  TOKENDRAW_INVALID_EXCLUSIVE = 309
 } TokendrawStatus;
 
 /* The constant's name, "TOKENDRAW_INVALID_VOCAB"; "TOKENDRAW_UNKNOWN_STATUS" for a value that is none. Thread-safe. */
@@ -157,7 +159,9 @@ typedef enum TokendrawRowStatus TOKENDRAW_INT32_ENUM {
   /* A parameter of this row has no meaning (docs/semantics.md, section 3). No token. No other bit is set. */
   TOKENDRAW_ROW_BAD_PARAMETER = 4,
   /* Every logit is -inf: masks, biases or NaN left nothing. No token. */
-  TOKENDRAW_ROW_NO_CANDIDATE = 8
+  TOKENDRAW_ROW_NO_CANDIDATE = 8,
+  /* Building blocks: a probability was negative, NaN or infinite; it counted as 0. */
+  TOKENDRAW_ROW_BAD_PROBABILITY = 16
 } TokendrawRowStatus;
 
 /* "NAN_LOGIT", ... for one bit; "UNKNOWN" for anything else. Thread-safe. */
@@ -530,6 +534,41 @@ TOKENDRAW_API TokendrawStatus tokendraw_compute_softmax(TokendrawSampler* sample
                                                         void* stream);
 TOKENDRAW_API TokendrawStatus tokendraw_compute_softmax_host(TokendrawSampler* sampler,
                                                              const TokendrawSoftmax* softmax);
+
+/* Prefix sums along rows: output[i] is the sum of input[0] to input[i], or, exclusive, to input[i - 1].
+ *
+ * F32: probabilities, or any numbers that are finite and not negative (others count as 0: BAD_PROBABILITY). They are
+ * summed as integers whose unit is 2^-41 of the power of two at or below the row's largest number: sums never fall, and
+ * are within half a float's last place plus 2^-42 of the largest number for each element summed of the exact sum: 1e-6
+ * of it at most, for every row.
+ * U64: modulo 2^64. */
+typedef enum TokendrawNumber TOKENDRAW_INT32_ENUM {
+  TOKENDRAW_NUMBER_F32 = 0,
+  TOKENDRAW_NUMBER_U64 = 1
+} TokendrawNumber;
+
+typedef struct TokendrawPrefixSum {
+  size_t struct_size;
+  const void* input; /* [rows, vocab] of number */
+  TokendrawNumber number;
+  TokendrawMemory memory; /* HOST */
+  int32_t vocab;          /* 1 to 2^21 */
+  int64_t rows;
+  int64_t input_stride;
+  int32_t exclusive; /* 1: without the element itself [0] */
+  void* output;      /* [rows, vocab] of number; may be input */
+  int64_t output_stride;
+  uint32_t* row_status;
+} TokendrawPrefixSum;
+
+/* As tokendraw_init_softmax. */
+TOKENDRAW_API void tokendraw_init_prefix_sum(TokendrawPrefixSum* sum);
+
+/* Errors: those of all building blocks, INVALID_VOCAB, INVALID_NUMBER, INVALID_EXCLUSIVE. */
+TOKENDRAW_API TokendrawStatus tokendraw_compute_prefix_sum(TokendrawSampler* sampler, const TokendrawPrefixSum* sum,
+                                                           void* stream);
+TOKENDRAW_API TokendrawStatus tokendraw_compute_prefix_sum_host(TokendrawSampler* sampler,
+                                                                const TokendrawPrefixSum* sum);
 
 #ifdef __cplusplus
 } /* extern "C" */

@@ -9,7 +9,8 @@
 static_assert(static_cast<uint32_t>(TOKENDRAW_ROW_NAN_LOGIT) == tokendraw::draw::kNanLogit &&
               static_cast<uint32_t>(TOKENDRAW_ROW_BAD_ID) == tokendraw::draw::kBadId &&
               static_cast<uint32_t>(TOKENDRAW_ROW_BAD_PARAMETER) == tokendraw::draw::kBadParameter &&
-              static_cast<uint32_t>(TOKENDRAW_ROW_NO_CANDIDATE) == tokendraw::draw::kNoCandidate);
+              static_cast<uint32_t>(TOKENDRAW_ROW_NO_CANDIDATE) == tokendraw::draw::kNoCandidate &&
+              static_cast<uint32_t>(TOKENDRAW_ROW_BAD_PROBABILITY) == tokendraw::draw::kBadProbability);
 
 extern "C" {
 
@@ -86,6 +87,8 @@ const char* tokendraw_status_name(TokendrawStatus status) {
     TOKENDRAW_STATUS_NAME(TOKENDRAW_INVALID_OUTPUT_DTYPE)
     TOKENDRAW_STATUS_NAME(TOKENDRAW_INVALID_OUTPUT_STRIDE)
     TOKENDRAW_STATUS_NAME(TOKENDRAW_INVALID_LOG)
+    TOKENDRAW_STATUS_NAME(TOKENDRAW_INVALID_NUMBER)
+    TOKENDRAW_STATUS_NAME(TOKENDRAW_INVALID_EXCLUSIVE)
   }
 #undef TOKENDRAW_STATUS_NAME
   return "TOKENDRAW_UNKNOWN_STATUS";
@@ -101,6 +104,8 @@ const char* tokendraw_row_status_name(uint32_t bit) {
       return "BAD_PARAMETER";
     case TOKENDRAW_ROW_NO_CANDIDATE:
       return "NO_CANDIDATE";
+    case TOKENDRAW_ROW_BAD_PROBABILITY:
+      return "BAD_PROBABILITY";
     default:
       return "UNKNOWN";
   }

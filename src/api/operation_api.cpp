@@ -148,5 +148,6 @@ extern "C" {
   }
 
 TOKENDRAW_OPERATION(TokendrawSoftmax, tokendraw_init_softmax, tokendraw_compute_softmax)
+TOKENDRAW_OPERATION(TokendrawPrefixSum, tokendraw_init_prefix_sum, tokendraw_compute_prefix_sum)
 
 }  // extern "C"

@@ -19,6 +19,8 @@ void run_row(void* context, int64_t row, int32_t /*slot*/) {
   switch (run.operation.kind) {
     case request::OperationKind::kSoftmax:
       return softmax_row(run.operation, row, run.kernels);
+    case request::OperationKind::kPrefixSum:
+      return prefix_sum_row(run.operation, row);
   }
 }
 

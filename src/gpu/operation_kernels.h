@@ -12,5 +12,7 @@ using OperationKernel = void (*)(request::Operation);
 
 template <int kWave>
 OperationKernel softmax_kernel(request::Dtype dtype, request::Dtype output_dtype);
+template <int kWave>
+OperationKernel prefix_sum_kernel(request::Number number);
 
 }  // namespace tokendraw::gpu

@@ -12,6 +12,8 @@ OperationKernel kernel_for_wave(const request::Operation& operation) {
   switch (operation.kind) {
     case request::OperationKind::kSoftmax:
       return softmax_kernel<kWave>(operation.softmax.dtype, operation.softmax.output_dtype);
+    case request::OperationKind::kPrefixSum:
+      return prefix_sum_kernel<kWave>(operation.prefix_sum.number);
   }
   return nullptr;
 }

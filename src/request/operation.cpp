@@ -134,6 +134,8 @@ OperationArrays list_arrays(Operation* operation) {
     case OperationKind::kSoftmax:
       add_values(operation->softmax.temperature.per_row, false);
       break;
+    case OperationKind::kPrefixSum:
+      break;
   }
   add_matrix(operation->output, true);
   add_values(operation->row_status, true);
@@ -173,6 +175,42 @@ Refusal make_operation(const TokendrawSoftmax* softmax, Operation* operation) {
         return set_matrix(kInput, s.input, dtype_bytes(o.softmax.dtype), s.input_stride, o, &o.input);
       },
       [&] { return set_matrix(kOutput, s.output, dtype_bytes(o.softmax.output_dtype), s.output_stride, o, &o.output); },
+      [&] { return check_in_place(o); });
+  if (!refusal) *operation = o;
+  return refusal;
+}
+
+void set_defaults(TokendrawPrefixSum* sum) {
+  *sum = {};
+  sum->struct_size = sizeof *sum;
+}
+
+Refusal make_operation(const TokendrawPrefixSum* sum, Operation* operation) {
+  TokendrawPrefixSum s = {};
+  Operation o = {};
+  const Refusal refusal = first_refusal(
+      [&] { return read_versioned("sum", sum, &s); }, [&] { return check_memory(s.memory); },
+      [&] { return check_rows(s.rows); }, [&] { return check_vocab(s.vocab); },
+      [&] {
+        if (s.number == TOKENDRAW_NUMBER_F32 || s.number == TOKENDRAW_NUMBER_U64) return Refusal{};
+        return refuse(TOKENDRAW_INVALID_NUMBER, "number is %d, which is no TokendrawNumber",
+                      static_cast<int>(s.number));
+      },
+      [&] {
+        if (s.exclusive == 0 || s.exclusive == 1) return Refusal{};
+        return refuse(TOKENDRAW_INVALID_EXCLUSIVE, "exclusive is %d; it must be 0 or 1", s.exclusive);
+      },
+      [&] { return check_row_status(s.row_status); },
+      [&] {
+        o.kind = OperationKind::kPrefixSum;
+        o.memory = static_cast<Memory>(s.memory);
+        o.rows = s.rows;
+        o.columns = s.vocab;
+        o.row_status = s.row_status;
+        o.prefix_sum = {static_cast<Number>(s.number), s.exclusive != 0};
+        return set_matrix(kInput, s.input, s.number == TOKENDRAW_NUMBER_U64 ? 8 : 4, s.input_stride, o, &o.input);
+      },
+      [&] { return set_matrix(kOutput, s.output, o.input.element_bytes, s.output_stride, o, &o.output); },
       [&] { return check_in_place(o); });
   if (!refusal) *operation = o;
   return refusal;

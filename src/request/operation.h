@@ -7,7 +7,8 @@
 
 namespace tokendraw::request {
 
-enum class OperationKind : int32_t { kSoftmax = 0 };
+enum class OperationKind : int32_t { kSoftmax = 0, kPrefixSum = 1 };
+enum class Number : int32_t { kF32 = 0, kU64 = 1 };
 
 // Rows of Operation::columns elements, `stride` elements apart.
 struct Matrix {
@@ -23,6 +24,11 @@ struct Softmax {
   RowValue<float> temperature;
 };
 
+struct PrefixSum {
+  Number number;
+  bool exclusive;
+};
+
 struct Operation {
   OperationKind kind;
   Memory memory;  // of every array
@@ -33,6 +39,7 @@ struct Operation {
   uint32_t* row_status;  // nullptr: not wanted
   union {
     Softmax softmax;
+    PrefixSum prefix_sum;
   };
 };
 
@@ -65,8 +72,10 @@ OperationArrays list_arrays(Operation* operation);
 
 // Set struct_size and every field's "not given" or "off".
 void set_defaults(TokendrawSoftmax* softmax);
+void set_defaults(TokendrawPrefixSum* sum);
 
 // Fill *operation from the public struct, or say which argument is wrong. Read no array. Thread-safe.
 Refusal make_operation(const TokendrawSoftmax* softmax, Operation* operation);
+Refusal make_operation(const TokendrawPrefixSum* sum, Operation* operation);
 
 }  // namespace tokendraw::request

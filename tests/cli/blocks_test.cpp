@@ -57,5 +57,15 @@ TEST(Softmax, TellsOfRowsAndErrors) {
   EXPECT_TRUE(failed_with(run_tokendraw({"softmax", "/nowhere.npy"}), 3, "/nowhere.npy"));
 }
 
+TEST(PrefixSum, WritesSums) {
+  const std::string p = write_file("p.npy", npy_f32("(2, 2)", {0.25f, 0.5f, -1.0f, 0.125f}));
+  const Finished sums = run_tokendraw({"prefix-sum", p});
+  EXPECT_EQ(sums.exit_code, 0) << sums.err;
+  EXPECT_EQ(sums.err, "tokendraw: note: row 1: BAD_PROBABILITY\n");
+  EXPECT_EQ(npy_data<float>(sums.out, "'shape': (2, 2)"), (std::vector<float>{0.25f, 0.75f, 0.0f, 0.125f}));
+  const Finished before = run_tokendraw({"prefix-sum", p, "--exclusive"});
+  EXPECT_EQ(npy_data<float>(before.out, "'<f4'"), (std::vector<float>{0.0f, 0.25f, 0.0f, 0.0f}));
+}
+
 }  // namespace
 }  // namespace tokendraw::cli_test

@@ -64,4 +64,31 @@ TEST(Blocks, SoftmaxRefusesLengths) {
   EXPECT_TRUE(tokendraw::try_compute(sampler, Softmax{.logits = {logits, 5}, .temperature = two, .output = out}).ok());
 }
 
+TEST(Blocks, PrefixSums) {
+  Sampler sampler = cpu();
+  const std::vector<float> p = {0.5f, 0.25f, 0.25f, 1.0f};
+  std::vector<float> out(4);
+  tokendraw::compute(sampler, tokendraw::PrefixSum{.input = {p, 2}, .output = out});
+  EXPECT_EQ(out, (std::vector<float>{0.5f, 0.75f, 0.25f, 1.25f}));
+  tokendraw::compute_on(sampler, tokendraw::PrefixSum{.input = p, .exclusive = true, .output = out});
+  EXPECT_EQ(out, (std::vector<float>{0.0f, 0.5f, 0.75f, 1.0f}));
+  std::vector<uint64_t> integers = {1, 2, ~uint64_t{0}, 5};
+  tokendraw::compute(sampler, tokendraw::PrefixSumU64{.input = integers, .output = integers});
+  EXPECT_EQ(integers, (std::vector<uint64_t>{1, 3, 2, 7}));
+
+  std::vector<tokendraw::F16> half(4);
+  std::vector<uint64_t> three(3);
+  std::vector<uint32_t> status(3);
+  EXPECT_EQ(tokendraw::try_compute(sampler, tokendraw::PrefixSum{.input = p, .output = half}).status(),
+            TOKENDRAW_INVALID_NUMBER);
+  EXPECT_EQ(
+      tokendraw::try_compute(sampler, tokendraw::PrefixSum{.input = p, .output = out, .row_status = status}).status(),
+      TOKENDRAW_INVALID_OUTPUTS);
+  EXPECT_EQ(tokendraw::try_compute(sampler, tokendraw::PrefixSumU64{.input = integers, .output = three}).status(),
+            TOKENDRAW_INVALID_OUTPUT);
+  EXPECT_EQ(tokendraw::try_compute(sampler, tokendraw::PrefixSumU64{.input = integers, .vocab = 3, .output = integers})
+                .status(),
+            TOKENDRAW_INVALID_INPUT);
+}
+
 }  // namespace

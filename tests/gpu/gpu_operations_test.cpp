@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "gpu/emulator.h"
+#include "support/prefix_sum_case.h"
 #include "support/samplers.h"
 #include "support/sanitizers.h"
 #include "support/softmax_case.h"
@@ -39,6 +40,19 @@ TEST_P(GpuOperations, Softmax) {
     EXPECT_EQ(found.status, expected.status) << c.text();
     EXPECT_EQ(found.output, expected.output) << c.text();
     EXPECT_EQ(found.input == expected.input, true) << c.text();
+  }
+}
+
+TEST_P(GpuOperations, PrefixSum) {
+  const std::vector<int32_t> vocabs =
+      kSanitized ? std::vector<int32_t>{3, 517} : std::vector<int32_t>{1, 2, 31, 2047, 2048, 2049, 5000};
+  for (const PrefixSumCase& c : prefix_sum_cases(vocabs)) {
+    PrefixSumCall expected(c);
+    PrefixSumCall found(c);
+    ASSERT_EQ(tokendraw_compute_prefix_sum_host(cpu(), &expected.sum), TOKENDRAW_OK);
+    ASSERT_EQ(tokendraw_compute_prefix_sum_host(device(), &found.sum), TOKENDRAW_OK) << tokendraw_last_error_message();
+    EXPECT_EQ(found.status, expected.status) << c.text();
+    EXPECT_TRUE(found.output == expected.output && found.input == expected.input) << c.text();
   }
 }
 

@@ -62,6 +62,27 @@ struct Softmax {
   Result<TokendrawSoftmax> to_c() const noexcept;
 };
 
+// As TokendrawPrefixSum of F32. `input` is float; its rows, vocab and memory are as for Softmax.
+struct PrefixSum {
+  Logits input = {};
+  bool exclusive = false;
+  Values output = {};                   // of float
+  std::span<uint32_t> row_status = {};  // rows, or empty: not wanted
+
+  Result<TokendrawPrefixSum> to_c() const noexcept;  // errors: as for Softmax, INVALID_NUMBER for another dtype
+};
+
+// The same of U64.
+struct PrefixSumU64 {
+  std::span<const uint64_t> input = {};
+  int32_t vocab = 0;  // 0: one row
+  bool exclusive = false;
+  std::span<uint64_t> output = {};  // as many as input; may be input
+  Memory memory = Memory::kHost;
+
+  Result<TokendrawPrefixSum> to_c() const noexcept;
+};
+
 namespace detail {
 
 // Rows, vocab and stride of an input.
@@ -103,7 +124,46 @@ inline Status compute_on(TokendrawSampler* sampler, const TokendrawSoftmax& c, v
   return tokendraw_compute_softmax(sampler, &c, stream);
 }
 
+inline Status compute_host(TokendrawSampler* sampler, const TokendrawPrefixSum& c) noexcept {
+  return tokendraw_compute_prefix_sum_host(sampler, &c);
+}
+inline Status compute_on(TokendrawSampler* sampler, const TokendrawPrefixSum& c, void* stream) noexcept {
+  return tokendraw_compute_prefix_sum(sampler, &c, stream);
+}
+
 }  // namespace detail
+
+inline Result<TokendrawPrefixSum> PrefixSum::to_c() const noexcept {
+  TokendrawPrefixSum c = {};
+  tokendraw_init_prefix_sum(&c);
+  if (input.dtype != Dtype::kF32 || output.dtype != Dtype::kF32)
+    return Error(TOKENDRAW_INVALID_NUMBER, "prefix sums are of float or uint64_t");
+  if (const Result<void> set = detail::set_input(input, c); !set) return set.error();
+  if (const Result<void> set = detail::set_output(output, c); !set) return set.error();
+  c.exclusive = exclusive ? 1 : 0;
+  detail::ArraySetter arrays{static_cast<size_t>(c.rows)};
+  arrays.accept(TOKENDRAW_INVALID_OUTPUTS, "row_status", row_status, c.row_status);
+  if (arrays.error.status() != TOKENDRAW_OK) return arrays.error;
+  return c;
+}
+
+inline Result<TokendrawPrefixSum> PrefixSumU64::to_c() const noexcept {
+  TokendrawPrefixSum c = {};
+  tokendraw_init_prefix_sum(&c);
+  if (vocab < 0 || (vocab > 0 && input.size() % static_cast<size_t>(vocab) != 0) ||
+      (vocab == 0 && input.size() > INT32_MAX))
+    return Error(TOKENDRAW_INVALID_INPUT, "input: the length is no whole number of rows");
+  if (output.size() != input.size())
+    return detail::wrong_count(TOKENDRAW_INVALID_OUTPUT, "output", output.size(), static_cast<int64_t>(input.size()));
+  c.input = input.data();
+  c.number = TOKENDRAW_NUMBER_U64;
+  c.memory = TokendrawMemory(memory);
+  c.vocab = vocab != 0 ? vocab : static_cast<int32_t>(input.size());
+  c.rows = c.vocab > 0 ? static_cast<int64_t>(input.size()) / c.vocab : 0;
+  c.exclusive = exclusive ? 1 : 0;
+  c.output = output.data();
+  return c;
+}
 
 inline Result<TokendrawSoftmax> Softmax::to_c() const noexcept {
   TokendrawSoftmax c = {};

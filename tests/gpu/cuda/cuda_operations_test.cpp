@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "gpu/cuda/cuda_fixture.h"
+#include "support/prefix_sum_case.h"
 #include "support/softmax_case.h"
 
 namespace tokendraw::test {
@@ -48,6 +49,29 @@ TEST_F(CudaOperations, SoftmaxFromHostMemory) {
         << tokendraw_last_error_message();
     EXPECT_EQ(found.status, expected.status) << c.text();
     EXPECT_TRUE(found.output == expected.output && found.input == expected.input) << c.text();
+  }
+}
+
+TEST_F(CudaOperations, PrefixSum) {
+  const Stream stream;
+  for (const PrefixSumCase& c : prefix_sum_cases({1, 31, 2049, 128256, 151937, 1 << 21})) {
+    PrefixSumCall expected(c);
+    ASSERT_EQ(tokendraw_compute_prefix_sum_host(cpu(), &expected.sum), TOKENDRAW_OK);
+    PrefixSumCall call(c);
+    const DeviceArray<unsigned char> input(call.input);
+    const DeviceArray<unsigned char> output(call.output);
+    const DeviceArray<uint32_t> status(call.status);
+    TokendrawPrefixSum sum = call.sum;
+    sum.memory = TOKENDRAW_MEMORY_DEVICE;
+    sum.input = input.get() + (static_cast<const unsigned char*>(call.sum.input) - call.input.data());
+    sum.output = c.in_place ? const_cast<void*>(sum.input)
+                            : output.get() + (static_cast<unsigned char*>(call.sum.output) - call.output.data());
+    sum.row_status = status.get();
+    ASSERT_EQ(tokendraw_compute_prefix_sum(sampler_for(on_cuda()), &sum, stream.get()), TOKENDRAW_OK)
+        << tokendraw_last_error_message();
+    stream.synchronize();
+    EXPECT_EQ(status.read(), expected.status) << c.text();
+    EXPECT_TRUE(output.read() == expected.output && input.read() == expected.input) << c.text();
   }
 }
 
