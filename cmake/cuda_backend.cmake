@@ -23,6 +23,7 @@ add_library(tokendraw_cuda SHARED
   src/gpu/instances/f32.cu
   src/gpu/instances/lists.cu
   src/gpu/instances/prefix_sum.cu
+  src/gpu/instances/random.cu
   src/gpu/instances/softmax.cu
   src/plan/gpu_plan.cpp
 )

@@ -142,5 +142,46 @@ TEST(OperationApi, PrefixSumRefuses) {
   expect_refusals(good, list, tokendraw_compute_prefix_sum, tokendraw_compute_prefix_sum_host);
 }
 
+TEST(OperationApi, RandomRefuses) {
+  std::vector<uint64_t> out(64), numbers(8);
+  TokendrawRandom good;
+  tokendraw_init_random(&good);
+  EXPECT_EQ(good.struct_size, sizeof good);
+  EXPECT_EQ(good.subsequence, -1);
+  tokendraw_init_random(nullptr);
+  good.output = out.data();
+  good.rows = 4;
+  good.count = 8;
+  const std::vector<Refused<TokendrawRandom>> list = {
+      {[](auto& s) { s.struct_size -= 8; }, TOKENDRAW_INVALID_STRUCT_SIZE, "struct_size"},
+      {[](auto& s) { s.memory = TOKENDRAW_MEMORY_DEVICE; }, TOKENDRAW_INVALID_MEMORY, "memory is device"},
+      {[](auto& s) { s.rows = -1; }, TOKENDRAW_INVALID_ROWS, "rows is -1"},
+      {[](auto& s) { s.generator = static_cast<TokendrawGenerator>(2); }, TOKENDRAW_INVALID_GENERATOR,
+       "generator is 2"},
+      {[](auto& s) { s.kind = static_cast<TokendrawRandomKind>(4); }, TOKENDRAW_INVALID_KIND, "kind is 4"},
+      {[](auto& s) { s.count = 0; }, TOKENDRAW_INVALID_COUNT, "count is 0"},
+      {[](auto& s) { s.count = (int64_t{1} << 40) + 1; }, TOKENDRAW_INVALID_COUNT, "count"},
+      {[&](auto& s) { s.seed_per_row = odd(numbers.data()); }, TOKENDRAW_INVALID_SEED, "seed_per_row"},
+      {[&](auto& s) { s.offset_per_row = odd(numbers.data()); }, TOKENDRAW_INVALID_OFFSET, "offset_per_row"},
+      {[&](auto& s) { s.subsequence_per_row = odd(numbers.data()); }, TOKENDRAW_INVALID_SUBSEQUENCE,
+       "subsequence_per_row"},
+      {[](auto& s) { s.subsequence = -2; }, TOKENDRAW_INVALID_SUBSEQUENCE, "subsequence is -2"},
+      {[](auto& s) {
+         s.generator = TOKENDRAW_GENERATOR_XORWOW;
+         s.subsequence = 1;
+       },
+       TOKENDRAW_INVALID_SUBSEQUENCE, "xorwow"},
+      {[](auto& s) { s.output = nullptr; }, TOKENDRAW_INVALID_OUTPUT, "output is NULL"},
+      {[&](auto& s) {
+         s.kind = TOKENDRAW_RANDOM_U64;
+         s.output = reinterpret_cast<uint32_t*>(out.data()) + 1;
+       },
+       TOKENDRAW_INVALID_OUTPUT, "multiple of 8"},
+      {[](auto& s) { s.output_stride = 7; }, TOKENDRAW_INVALID_OUTPUT_STRIDE, "output_stride is 7"},
+      {[](auto& s) { s.output_stride = INT64_MAX / 8; }, TOKENDRAW_INVALID_OUTPUT_STRIDE, "address space"},
+  };
+  expect_refusals(good, list, tokendraw_fill_random, tokendraw_fill_random_host);
+}
+
 }  // namespace
 }  // namespace tokendraw::test

@@ -138,7 +138,11 @@ typedef enum TokendrawStatus TOKENDRAW_INT32_ENUM {
   TOKENDRAW_INVALID_OUTPUT_STRIDE = 306,
   TOKENDRAW_INVALID_LOG = 307,
   TOKENDRAW_INVALID_NUMBER = 308,
-  TOKENDRAW_INVALID_EXCLUSIVE = 309
+  TOKENDRAW_INVALID_EXCLUSIVE = 309,
+  TOKENDRAW_INVALID_GENERATOR = 310,
+  TOKENDRAW_INVALID_KIND = 311,
+  TOKENDRAW_INVALID_COUNT = 312,
+  TOKENDRAW_INVALID_SUBSEQUENCE = 313
 } TokendrawStatus;
 
 /* The constant's name, "TOKENDRAW_INVALID_VOCAB"; "TOKENDRAW_UNKNOWN_STATUS" for a value that is none. Thread-safe. */
@@ -569,6 +573,52 @@ TOKENDRAW_API TokendrawStatus tokendraw_compute_prefix_sum(TokendrawSampler* sam
                                                            void* stream);
 TOKENDRAW_API TokendrawStatus tokendraw_compute_prefix_sum_host(TokendrawSampler* sampler,
                                                                 const TokendrawPrefixSum* sum);
+
+/* Random numbers: output[i] of a row is made of the word, or of the two words, number offset + i (2 i for U64) of the
+ * generator's sequence.
+ *
+ * PHILOX: Philox4x32-10. The words are cuRAND's and rocRAND's for the same seed, subsequence and offset. The random
+ * number that tokendraw_sample draws with for (seed, stream, offset) is the U64 of subsequence `stream` at word offset
+ * 4 * offset.
+ * XORWOW: the words of cuRAND's device generator for the same seed and offset at subsequence 0; it has no other. */
+typedef enum TokendrawGenerator TOKENDRAW_INT32_ENUM {
+  TOKENDRAW_GENERATOR_PHILOX = 0,
+  TOKENDRAW_GENERATOR_XORWOW = 1
+} TokendrawGenerator;
+
+typedef enum TokendrawRandomKind TOKENDRAW_INT32_ENUM {
+  TOKENDRAW_RANDOM_U32 = 0,         /* a word */
+  TOKENDRAW_RANDOM_U64 = 1,         /* two words, the first one low */
+  TOKENDRAW_RANDOM_F32 = 2,         /* float in [0, 1): the upper 24 bits of a word, times 2^-24 */
+  TOKENDRAW_RANDOM_F32_POSITIVE = 3 /* float in (0, 1]: word * 2^-32 + 2^-33, as curand_uniform */
+} TokendrawRandomKind;
+
+typedef struct TokendrawRandom {
+  size_t struct_size;
+  TokendrawGenerator generator; /* PHILOX */
+  TokendrawRandomKind kind;     /* U32 */
+  TokendrawMemory memory;       /* HOST */
+  int64_t rows;
+  int64_t count; /* numbers in a row: 1 to 2^40 */
+  uint64_t seed; /* [0] */
+  const uint64_t* seed_per_row;
+  int64_t subsequence; /* 0 to 2^63 - 1; -1: the row number, or 0 where seed_per_row is given or for XORWOW, which takes
+                        * no other [-1] */
+  const uint64_t* subsequence_per_row; /* not for XORWOW */
+  uint64_t offset;                     /* words of the sequence to leave out [0] */
+  const uint64_t* offset_per_row;
+  void* output;          /* [rows, count] of uint32_t, uint64_t or float */
+  int64_t output_stride; /* elements, >= count; 0: count */
+} TokendrawRandom;
+
+/* As tokendraw_init_softmax. */
+TOKENDRAW_API void tokendraw_init_random(TokendrawRandom* random);
+
+/* Errors: those of all building blocks but for the input's, INVALID_GENERATOR, INVALID_KIND, INVALID_COUNT,
+ * INVALID_SEED, INVALID_SUBSEQUENCE, INVALID_OFFSET. */
+TOKENDRAW_API TokendrawStatus tokendraw_fill_random(TokendrawSampler* sampler, const TokendrawRandom* random,
+                                                    void* stream);
+TOKENDRAW_API TokendrawStatus tokendraw_fill_random_host(TokendrawSampler* sampler, const TokendrawRandom* random);
 
 #ifdef __cplusplus
 } /* extern "C" */

@@ -149,5 +149,6 @@ extern "C" {
 
 TOKENDRAW_OPERATION(TokendrawSoftmax, tokendraw_init_softmax, tokendraw_compute_softmax)
 TOKENDRAW_OPERATION(TokendrawPrefixSum, tokendraw_init_prefix_sum, tokendraw_compute_prefix_sum)
+TOKENDRAW_OPERATION(TokendrawRandom, tokendraw_init_random, tokendraw_fill_random)
 
 }  // extern "C"

@@ -9,5 +9,6 @@ namespace tokendraw::cpu {
 
 void softmax_row(const request::Operation& operation, int64_t row, const ChunkKernels& kernels);
 void prefix_sum_row(const request::Operation& operation, int64_t row);
+void random_row(const request::Operation& operation, int64_t row);
 
 }  // namespace tokendraw::cpu

@@ -21,6 +21,8 @@ void run_row(void* context, int64_t row, int32_t /*slot*/) {
       return softmax_row(run.operation, row, run.kernels);
     case request::OperationKind::kPrefixSum:
       return prefix_sum_row(run.operation, row);
+    case request::OperationKind::kFillRandom:
+      return random_row(run.operation, row);
   }
 }
 

@@ -9,6 +9,7 @@ namespace tokendraw::request {
 namespace {
 
 constexpr int64_t kMaxBytes = INT64_MAX / 2;
+constexpr int64_t kMaxRandomCount = int64_t{1} << 40;
 
 // The caller's struct as this version knows it.
 template <typename Public>
@@ -104,6 +105,24 @@ Refusal check_temperature(float temperature, const float* per_row) {
   return {};
 }
 
+Refusal check_random_arrays(const TokendrawRandom& r) {
+  if (misaligned(r.seed_per_row, 8)) return refuse(TOKENDRAW_INVALID_SEED, "seed_per_row is not aligned to 8 bytes");
+  if (misaligned(r.offset_per_row, 8)) {
+    return refuse(TOKENDRAW_INVALID_OFFSET, "offset_per_row is not aligned to 8 bytes");
+  }
+  if (misaligned(r.subsequence_per_row, 8)) {
+    return refuse(TOKENDRAW_INVALID_SUBSEQUENCE, "subsequence_per_row is not aligned to 8 bytes");
+  }
+  if (r.subsequence_per_row == nullptr && r.subsequence < -1) {
+    return refuse(TOKENDRAW_INVALID_SUBSEQUENCE, "subsequence is %lld; it must be -1 (the default) or larger",
+                  static_cast<long long>(r.subsequence));
+  }
+  if (r.generator == TOKENDRAW_GENERATOR_XORWOW && (r.subsequence > 0 || r.subsequence_per_row != nullptr)) {
+    return refuse(TOKENDRAW_INVALID_SUBSEQUENCE, "subsequence is given, but the generator xorwow has no other than 0");
+  }
+  return {};
+}
+
 // Calls the checks in turn up to the first refusal.
 template <typename... Checks>
 Refusal first_refusal(const Checks&... checks) {
@@ -135,6 +154,11 @@ OperationArrays list_arrays(Operation* operation) {
       add_values(operation->softmax.temperature.per_row, false);
       break;
     case OperationKind::kPrefixSum:
+      break;
+    case OperationKind::kFillRandom:
+      add_values(operation->random.seed.per_row, false);
+      add_values(operation->random.subsequence.per_row, false);
+      add_values(operation->random.offset.per_row, false);
       break;
   }
   add_matrix(operation->output, true);
@@ -212,6 +236,51 @@ Refusal make_operation(const TokendrawPrefixSum* sum, Operation* operation) {
       },
       [&] { return set_matrix(kOutput, s.output, o.input.element_bytes, s.output_stride, o, &o.output); },
       [&] { return check_in_place(o); });
+  if (!refusal) *operation = o;
+  return refusal;
+}
+
+void set_defaults(TokendrawRandom* random) {
+  *random = {};
+  random->struct_size = sizeof *random;
+  random->subsequence = -1;
+}
+
+Refusal make_operation(const TokendrawRandom* random, Operation* operation) {
+  TokendrawRandom r = {};
+  Operation o = {};
+  const Refusal refusal = first_refusal(
+      [&] { return read_versioned("random", random, &r); }, [&] { return check_memory(r.memory); },
+      [&] { return check_rows(r.rows); },
+      [&] {
+        if (r.generator == TOKENDRAW_GENERATOR_PHILOX || r.generator == TOKENDRAW_GENERATOR_XORWOW) return Refusal{};
+        return refuse(TOKENDRAW_INVALID_GENERATOR, "generator is %d, which is no TokendrawGenerator",
+                      static_cast<int>(r.generator));
+      },
+      [&] {
+        if (r.kind >= TOKENDRAW_RANDOM_U32 && r.kind <= TOKENDRAW_RANDOM_F32_POSITIVE) return Refusal{};
+        return refuse(TOKENDRAW_INVALID_KIND, "kind is %d, which is no TokendrawRandomKind", static_cast<int>(r.kind));
+      },
+      [&] {
+        if (r.count >= 1 && r.count <= kMaxRandomCount) return Refusal{};
+        return refuse(TOKENDRAW_INVALID_COUNT, "count is %lld; it must be 1 to 2^40", static_cast<long long>(r.count));
+      },
+      [&] { return check_random_arrays(r); },
+      [&] {
+        const bool one_sequence = r.generator == TOKENDRAW_GENERATOR_XORWOW;
+        const bool by_default = r.subsequence < 0 && r.subsequence_per_row == nullptr;
+        o.kind = OperationKind::kFillRandom;
+        o.memory = static_cast<Memory>(r.memory);
+        o.rows = r.rows;
+        o.columns = r.count;
+        o.random = {static_cast<Generator>(r.generator),
+                    static_cast<RandomKind>(r.kind),
+                    by_default && r.seed_per_row == nullptr && !one_sequence,
+                    {r.seed, r.seed_per_row},
+                    {by_default ? 0 : static_cast<uint64_t>(r.subsequence), r.subsequence_per_row},
+                    {r.offset, r.offset_per_row}};
+        return set_matrix(kOutput, r.output, r.kind == TOKENDRAW_RANDOM_U64 ? 8 : 4, r.output_stride, o, &o.output);
+      });
   if (!refusal) *operation = o;
   return refusal;
 }

@@ -7,8 +7,10 @@
 
 namespace tokendraw::request {
 
-enum class OperationKind : int32_t { kSoftmax = 0, kPrefixSum = 1 };
+enum class OperationKind : int32_t { kSoftmax = 0, kPrefixSum = 1, kFillRandom = 2 };
 enum class Number : int32_t { kF32 = 0, kU64 = 1 };
+enum class Generator : int32_t { kPhilox = 0, kXorwow = 1 };
+enum class RandomKind : int32_t { kU32 = 0, kU64 = 1, kF32 = 2, kF32Positive = 3 };
 
 // Rows of Operation::columns elements, `stride` elements apart.
 struct Matrix {
@@ -29,17 +31,27 @@ struct PrefixSum {
   bool exclusive;
 };
 
+struct RandomFill {
+  Generator generator;
+  RandomKind kind;
+  bool subsequence_is_row;
+  RowValue<uint64_t> seed;
+  RowValue<uint64_t> subsequence;
+  RowValue<uint64_t> offset;
+};
+
 struct Operation {
   OperationKind kind;
   Memory memory;  // of every array
   int64_t rows;
   int64_t columns;
-  Matrix input;
+  Matrix input;  // of nothing for random numbers
   Matrix output;
   uint32_t* row_status;  // nullptr: not wanted
   union {
     Softmax softmax;
     PrefixSum prefix_sum;
+    RandomFill random;
   };
 };
 
@@ -73,9 +85,11 @@ OperationArrays list_arrays(Operation* operation);
 // Set struct_size and every field's "not given" or "off".
 void set_defaults(TokendrawSoftmax* softmax);
 void set_defaults(TokendrawPrefixSum* sum);
+void set_defaults(TokendrawRandom* random);
 
 // Fill *operation from the public struct, or say which argument is wrong. Read no array. Thread-safe.
 Refusal make_operation(const TokendrawSoftmax* softmax, Operation* operation);
 Refusal make_operation(const TokendrawPrefixSum* sum, Operation* operation);
+Refusal make_operation(const TokendrawRandom* random, Operation* operation);
 
 }  // namespace tokendraw::request

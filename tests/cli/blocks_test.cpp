@@ -67,5 +67,23 @@ TEST(PrefixSum, WritesSums) {
   EXPECT_EQ(npy_data<float>(before.out, "'<f4'"), (std::vector<float>{0.0f, 0.25f, 0.0f, 0.0f}));
 }
 
+TEST(Random, WritesNumbers) {
+  const Finished words = run_tokendraw({"random", "--count", "4"});
+  EXPECT_EQ(words.exit_code, 0) << words.err;
+  EXPECT_EQ(npy_data<uint32_t>(words.out, "{'descr': '<u4', 'fortran_order': False, 'shape': (4,), }"),
+            (std::vector<uint32_t>{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}));
+  const Finished rows = run_tokendraw({"random", "--count", "1", "--rows", "2", "--kind", "u64", "--seed", "42",
+                                       "--offset", "0", "--subsequence", "7"});
+  EXPECT_EQ(npy_data<uint64_t>(rows.out, "'<u8', 'fortran_order': False, 'shape': (2, 1)"),
+            (std::vector<uint64_t>(2, 0xe55410cc67ee6f2cu)));
+  const Finished xorwow =
+      run_tokendraw({"random", "--count", "2", "--generator", "xorwow", "--seed", "1", "--kind", "f32"});
+  EXPECT_EQ(npy_data<float>(xorwow.out, "'<f4'"),
+            (std::vector<float>{static_cast<float>(0xacbf08) / 0x1p24f, static_cast<float>(0xb9784e) / 0x1p24f}));
+  EXPECT_TRUE(failed_with(run_tokendraw({"random"}), 2, "--count"));
+  EXPECT_TRUE(failed_with(run_tokendraw({"random", "--count", "1", "--generator", "xorwow", "--subsequence", "3"}), 2,
+                          "xorwow"));
+}
+
 }  // namespace
 }  // namespace tokendraw::cli_test

@@ -64,6 +64,26 @@ TEST(Blocks, SoftmaxRefusesLengths) {
   EXPECT_TRUE(tokendraw::try_compute(sampler, Softmax{.logits = {logits, 5}, .temperature = two, .output = out}).ok());
 }
 
+TEST(Blocks, RandomNumbers) {
+  Sampler sampler = cpu();
+  std::vector<uint32_t> words(4);
+  tokendraw::compute(sampler, tokendraw::Random<uint32_t>{.output = words});
+  EXPECT_EQ(words, (std::vector<uint32_t>{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}));
+  std::vector<uint64_t> wide(1);
+  tokendraw::compute_on(sampler, tokendraw::Random<uint64_t>{.output = wide, .offset = 2});
+  EXPECT_EQ(wide[0], 0x9b00dbd8bc57ac4cu);
+  std::vector<float> floats(3);
+  tokendraw::compute(sampler, tokendraw::Random<float>{.output = floats});
+  EXPECT_EQ(floats[0], static_cast<float>(0x6627e8) / 0x1p24f);
+  tokendraw::compute(sampler,
+                     tokendraw::Random<float>{
+                         .output = floats, .generator = tokendraw::Generator::kXorwow, .seed = 42, .positive = true});
+  EXPECT_EQ(floats[0], static_cast<float>(0x11ece47fu) / 0x1p32f + 0x1p-33f);
+  EXPECT_TRUE(tokendraw::try_compute(sampler, tokendraw::Random<float>{}).ok());
+  EXPECT_EQ(tokendraw::try_compute(sampler, tokendraw::Random<float>{.output = floats, .subsequence = -3}).status(),
+            TOKENDRAW_INVALID_SUBSEQUENCE);
+}
+
 TEST(Blocks, PrefixSums) {
   Sampler sampler = cpu();
   const std::vector<float> p = {0.5f, 0.25f, 0.25f, 1.0f};

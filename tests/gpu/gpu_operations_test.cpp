@@ -7,6 +7,7 @@
 
 #include "gpu/emulator.h"
 #include "support/prefix_sum_case.h"
+#include "support/random_case.h"
 #include "support/samplers.h"
 #include "support/sanitizers.h"
 #include "support/softmax_case.h"
@@ -53,6 +54,18 @@ TEST_P(GpuOperations, PrefixSum) {
     ASSERT_EQ(tokendraw_compute_prefix_sum_host(device(), &found.sum), TOKENDRAW_OK) << tokendraw_last_error_message();
     EXPECT_EQ(found.status, expected.status) << c.text();
     EXPECT_TRUE(found.output == expected.output && found.input == expected.input) << c.text();
+  }
+}
+
+TEST_P(GpuOperations, Random) {
+  const std::vector<int64_t> counts =
+      kSanitized ? std::vector<int64_t>{5, 600} : std::vector<int64_t>{1, 4, 255, 3001, 20000};
+  for (const RandomCase& c : random_cases(counts)) {
+    RandomCall expected(c);
+    RandomCall found(c);
+    ASSERT_EQ(tokendraw_fill_random_host(cpu(), &expected.random), TOKENDRAW_OK);
+    ASSERT_EQ(tokendraw_fill_random_host(device(), &found.random), TOKENDRAW_OK) << tokendraw_last_error_message();
+    EXPECT_TRUE(found.output == expected.output) << c.text();
   }
 }
 

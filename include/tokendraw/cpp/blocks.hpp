@@ -83,6 +83,40 @@ struct PrefixSumU64 {
   Result<TokendrawPrefixSum> to_c() const noexcept;
 };
 
+enum class Generator : int32_t { kPhilox = TOKENDRAW_GENERATOR_PHILOX, kXorwow = TOKENDRAW_GENERATOR_XORWOW };
+
+// As TokendrawRandom of one row, into a span whose element says the kind: uint32_t, uint64_t, or float, in [0, 1) or,
+// if positive, in (0, 1].
+template <class T>
+requires std::is_same_v<T, uint32_t> || std::is_same_v<T, uint64_t> || std::is_same_v<T, float>
+struct Random {
+  std::span<T> output = {};
+  Generator generator = Generator::kPhilox;
+  uint64_t seed = 0;
+  int64_t subsequence = 0;
+  uint64_t offset = 0;
+  bool positive = false;
+  Memory memory = Memory::kHost;
+
+  Result<TokendrawRandom> to_c() const noexcept {
+    TokendrawRandom c = {};
+    tokendraw_init_random(&c);
+    c.generator = TokendrawGenerator(generator);
+    c.kind = std::is_same_v<T, uint32_t>   ? TOKENDRAW_RANDOM_U32
+             : std::is_same_v<T, uint64_t> ? TOKENDRAW_RANDOM_U64
+             : positive                    ? TOKENDRAW_RANDOM_F32_POSITIVE
+                                           : TOKENDRAW_RANDOM_F32;
+    c.memory = TokendrawMemory(memory);
+    c.rows = output.empty() ? 0 : 1;
+    c.count = output.empty() ? 1 : static_cast<int64_t>(output.size());
+    c.seed = seed;
+    c.subsequence = subsequence;
+    c.offset = offset;
+    c.output = output.data();
+    return c;
+  }
+};
+
 namespace detail {
 
 // Rows, vocab and stride of an input.
@@ -129,6 +163,13 @@ inline Status compute_host(TokendrawSampler* sampler, const TokendrawPrefixSum& 
 }
 inline Status compute_on(TokendrawSampler* sampler, const TokendrawPrefixSum& c, void* stream) noexcept {
   return tokendraw_compute_prefix_sum(sampler, &c, stream);
+}
+
+inline Status compute_host(TokendrawSampler* sampler, const TokendrawRandom& c) noexcept {
+  return tokendraw_fill_random_host(sampler, &c);
+}
+inline Status compute_on(TokendrawSampler* sampler, const TokendrawRandom& c, void* stream) noexcept {
+  return tokendraw_fill_random(sampler, &c, stream);
 }
 
 }  // namespace detail

@@ -3,7 +3,9 @@
 #include <cstring>
 
 #include "gpu/cuda/cuda_fixture.h"
+#include "gpu/cuda/curand_words.h"
 #include "support/prefix_sum_case.h"
+#include "support/random_case.h"
 #include "support/softmax_case.h"
 
 namespace tokendraw::test {
@@ -73,6 +75,59 @@ TEST_F(CudaOperations, PrefixSum) {
     EXPECT_EQ(status.read(), expected.status) << c.text();
     EXPECT_TRUE(output.read() == expected.output && input.read() == expected.input) << c.text();
   }
+}
+
+TEST_F(CudaOperations, Random) {
+  const Stream stream;
+  for (const RandomCase& c : random_cases({1, 5, 1000, 300001})) {
+    RandomCall expected(c);
+    ASSERT_EQ(tokendraw_fill_random_host(cpu(), &expected.random), TOKENDRAW_OK);
+    RandomCall call(c);
+    const DeviceArray<unsigned char> output(call.output);
+    const DeviceArray<uint64_t> seeds(call.seeds), subsequences(call.subsequences), offsets(call.offsets);
+    TokendrawRandom random = call.random;
+    random.memory = TOKENDRAW_MEMORY_DEVICE;
+    random.output = output.get() + (static_cast<unsigned char*>(call.random.output) - call.output.data());
+    if (random.seed_per_row != nullptr) random.seed_per_row = seeds.get();
+    if (random.subsequence_per_row != nullptr) random.subsequence_per_row = subsequences.get();
+    if (random.offset_per_row != nullptr) random.offset_per_row = offsets.get();
+    ASSERT_EQ(tokendraw_fill_random(sampler_for(on_cuda()), &random, stream.get()), TOKENDRAW_OK)
+        << tokendraw_last_error_message();
+    stream.synchronize();
+    EXPECT_TRUE(output.read() == expected.output) << c.text();
+  }
+}
+
+TEST_F(CudaOperations, RandomWordsAreThoseOfCurand) {
+#if defined(TOKENDRAW_TEST_HAS_CURAND)
+  constexpr int64_t kWords = 1003;
+  const DeviceArray<uint32_t> device_words(kWords);
+  std::vector<uint32_t> words(kWords);
+  for (const bool xorwow : {false, true}) {
+    for (const uint64_t seed : {uint64_t{0}, uint64_t{42}, uint64_t{0x123456789abcdef}, ~uint64_t{0}}) {
+      for (const uint64_t subsequence : {uint64_t{0}, uint64_t{7}, uint64_t{0x100000002}}) {
+        for (const uint64_t offset : {uint64_t{0}, uint64_t{3}, uint64_t{1000003}, uint64_t{1} << 40}) {
+          if (xorwow && subsequence != 0) continue;
+          ASSERT_TRUE(write_curand_words(xorwow, seed, subsequence, offset, kWords, device_words.get()));
+          TokendrawRandom random;
+          tokendraw_init_random(&random);
+          random.generator = xorwow ? TOKENDRAW_GENERATOR_XORWOW : TOKENDRAW_GENERATOR_PHILOX;
+          random.rows = 1;
+          random.count = kWords;
+          random.seed = seed;
+          random.subsequence = static_cast<int64_t>(subsequence);
+          random.offset = offset;
+          random.output = words.data();
+          ASSERT_EQ(tokendraw_fill_random_host(sampler_for(on_cuda()), &random), TOKENDRAW_OK)
+              << tokendraw_last_error_message();
+          EXPECT_EQ(words, device_words.read()) << xorwow << " " << seed << " " << subsequence << " " << offset;
+        }
+      }
+    }
+  }
+#else
+  GTEST_SKIP() << "built without curand_kernel.h";
+#endif
 }
 
 }  // namespace
