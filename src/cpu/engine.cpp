@@ -58,4 +58,9 @@ void Engine::run(const plan::Plan& plan, const request::Request& request, void* 
   pool_.run(request.rows, plan.threads, run_row, &run);
 }
 
+void Engine::run_rows(int64_t rows, int32_t threads, ThreadPool::Task task, void* context) {
+  const FloatEnvironment environment;
+  pool_.run(rows, threads, task, context);
+}
+
 }  // namespace tokendraw::cpu

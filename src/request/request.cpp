@@ -2,27 +2,13 @@
 #include "request/request.h"
 
 #include <cmath>
-#include <cstdarg>
-#include <cstdio>
 #include <cstring>
 #include <initializer_list>
 
+#include "request/refuse.h"
+
 namespace tokendraw::request {
 namespace {
-
-#if defined(__GNUC__)
-__attribute__((format(printf, 2, 3)))
-#endif
-Refusal
-refuse(TokendrawStatus status, const char* format, ...) {
-  Refusal refusal;
-  refusal.status = status;
-  va_list arguments;
-  va_start(arguments, format);
-  std::vsnprintf(refusal.message, sizeof refusal.message, format, arguments);
-  va_end(arguments);
-  return refusal;
-}
 
 // The batch as this version knows it: a caller of another version may hold a shorter or longer struct.
 Refusal read_versioned(const TokendrawBatch* batch, TokendrawBatch* known) {
@@ -43,8 +29,6 @@ Refusal read_versioned(const TokendrawBatch* batch, TokendrawBatch* known) {
   known->struct_size = sizeof *known;
   return {};
 }
-
-bool misaligned(const void* pointer, size_t alignment) { return reinterpret_cast<uintptr_t>(pointer) % alignment != 0; }
 
 Refusal check_shape(const TokendrawBatch& b) {
   if (b.dtype != TOKENDRAW_DTYPE_F32 && b.dtype != TOKENDRAW_DTYPE_F16 && b.dtype != TOKENDRAW_DTYPE_BF16) {

@@ -15,6 +15,7 @@
 
 #include "backend/table.h"
 #include "cpu/engine.h"
+#include "cpu/run_operation.h"
 #include "cpu/workspace.h"
 #include "fake_backend/controls.h"
 #include "plan/gpu_plan.h"
@@ -252,6 +253,23 @@ Failure run(Device* device, const plan::Plan* plan, const Request* request, void
   return {};
 }
 
+Failure run_operation(Device* device, const request::Operation* operation, void* stream) {
+  const Failure failure = enter(kRun);
+  if (failure) return failure;
+  if (device == nullptr) misuse("ran without a device");
+  const std::lock_guard<std::mutex> lock(mutex);
+  request::Operation listed = *operation;
+  for (const request::OperationArray& array : request::list_arrays(&listed)) {
+    const int64_t elements = array.rows == 0 ? 0 : elements_of(array.rows, array.columns, array.stride);
+    require_array(array.data, elements, static_cast<size_t>(array.element_bytes), "an array is not in device memory");
+  }
+  enqueue(stream, [operation = *operation] {
+    cpu::Engine engine(1, cpu::find_chunk_kernels(nullptr));
+    cpu::run_operation(&engine, operation);
+  });
+  return {};
+}
+
 Failure allocate(Device* /*device*/, size_t bytes, void** memory) {
   const Failure failure = enter(kAllocate);
   if (failure) return failure;
@@ -333,11 +351,13 @@ FAKE_EXPORT const tokendraw::backend::Table* tokendraw_backend_table() {
       TOKENDRAW_VERSION_MAJOR * 10000 + TOKENDRAW_VERSION_MINOR * 100 + TOKENDRAW_VERSION_PATCH,
       sizeof(request::Request),
       sizeof(plan::Plan),
+      sizeof(request::Operation),
       fake::count_devices,
       fake::describe_device,
       fake::open,
       fake::close,
       fake::run,
+      fake::run_operation,
       fake::allocate,
       fake::release,
       fake::copy,
@@ -363,6 +383,9 @@ FAKE_EXPORT const tokendraw::backend::Table* tokendraw_backend_table() {
       break;
     case fake::TableFault::kPlanBytes:
       table.plan_bytes -= 8;
+      break;
+    case fake::TableFault::kOperationBytes:
+      table.operation_bytes += 8;
       break;
     case fake::TableFault::kMissingFunction:
       table.run = nullptr;

@@ -117,7 +117,12 @@ void require_answer(TokendrawStatus status, const std::string& doing) {
 }
 
 CLI::Option* add_dtype_option(CLI::App& app, TokendrawDtype& dtype, const std::string& help) {
-  return add_choice_option(app, "--dtype", dtype, kDtypes, help);
+  return add_named_dtype_option(app, "--dtype", dtype, help);
+}
+
+CLI::Option* add_named_dtype_option(CLI::App& app, const std::string& name, TokendrawDtype& dtype,
+                                    const std::string& help) {
+  return add_choice_option(app, name, dtype, kDtypes, help);
 }
 
 }  // namespace tokendraw::cli

@@ -50,5 +50,7 @@ void require_answer(TokendrawStatus status, const std::string& doing);
 
 // "f32|f16|bf16" into `dtype`.
 CLI::Option* add_dtype_option(CLI::App& app, TokendrawDtype& dtype, const std::string& help);
+CLI::Option* add_named_dtype_option(CLI::App& app, const std::string& name, TokendrawDtype& dtype,
+                                    const std::string& help);
 
 }  // namespace tokendraw::cli
