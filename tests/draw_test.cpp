@@ -8,7 +8,6 @@
 #include <vector>
 
 #include "draw/effective_logit.h"
-#include "draw/natural_log.h"
 #include "draw/philox.h"
 #include "draw/rank_key.h"
 #include "draw/rejection.h"
@@ -352,29 +351,6 @@ TEST(EffectiveLogit, PenaltyValidity) {
     EXPECT_FALSE(draw::penalties_valid({1.0f, bad, 0.0f}));
     EXPECT_FALSE(draw::penalties_valid({1.0f, 0.0f, bad}));
   }
-}
-
-// ---- Natural logarithm ---------------------------------------------------------------------------------------------
-
-// The one for devices without, against the host's; totals of weights are multiples of 2^-42 up to 2^21.
-TEST(NaturalLog, BySeriesIsTheHosts) {
-  EXPECT_EQ(draw::natural_log_by_series(1.0), 0.0);
-  double worst = 0.0;
-  const auto compare = [&worst](double x) {
-    const double expected = std::log(x);
-    worst = std::max(worst, std::fabs(draw::natural_log_by_series(x) - expected) / std::fabs(expected));
-  };
-  for (int exponent = -42; exponent <= 21; ++exponent) {
-    for (int i = 0; i < 4096; ++i) {
-      const double x = std::ldexp(1.0 + i / 4096.0, exponent);
-      if (x != 1.0) compare(x);
-    }
-  }
-  for (int i = 1; i <= 40; ++i) {  // around 1, where the logarithm vanishes
-    compare(1.0 + std::ldexp(1.0, -i));
-    compare(1.0 - std::ldexp(1.0, -i));
-  }
-  EXPECT_LT(worst, 0x1p-50);
 }
 
 }  // namespace

@@ -7,26 +7,14 @@
 
 namespace tokendraw::draw {
 
-#if TOKENDRAW_DEVICE_CODE
+#if defined(__CUDA_ARCH__)
 TOKENDRAW_HD double add_rn(double a, double b) { return __dadd_rn(a, b); }
 TOKENDRAW_HD double mul_rn(double a, double b) { return __dmul_rn(a, b); }
 TOKENDRAW_HD double div_rn(double a, double b) { return __ddiv_rn(a, b); }
-TOKENDRAW_HD uint64_t double_bits(double x) { return static_cast<uint64_t>(__double_as_longlong(x)); }
-TOKENDRAW_HD double bits_double(uint64_t bits) { return __longlong_as_double(static_cast<long long>(bits)); }
 #else
-inline double add_rn(double a, double b) { return a + b; }
-inline double mul_rn(double a, double b) { return a * b; }
-inline double div_rn(double a, double b) { return a / b; }
-inline uint64_t double_bits(double x) {
-  uint64_t bits;
-  std::memcpy(&bits, &x, sizeof bits);
-  return bits;
-}
-inline double bits_double(uint64_t bits) {
-  double x;
-  std::memcpy(&x, &bits, sizeof x);
-  return x;
-}
+TOKENDRAW_HD double add_rn(double a, double b) { return a + b; }
+TOKENDRAW_HD double mul_rn(double a, double b) { return a * b; }
+TOKENDRAW_HD double div_rn(double a, double b) { return a / b; }
 #endif
 
 // ln(mass / 2^42) for mass >= 1, within 1e-14 + 3e-16 of its magnitude: mass = 2^k m with m near 1, and

@@ -5,7 +5,7 @@
 
 #include <cstdint>
 
-#include "draw/natural_log.h"
+#include "draw/double_math.h"
 #include "request/request.h"
 
 namespace tokendraw::request {
@@ -151,7 +151,7 @@ TOKENDRAW_HD float logprob_scale(const draw::RowParams& params) { return params.
 // ln of the probability of a token with effective logit x, in a row whose largest is `max`, `total` being the row's
 // summed weight at logprob_scale. x has a weight above 0 or is the largest.
 TOKENDRAW_HD float log_probability(const RowInputs& inputs, float x, float max, uint64_t total) {
-  const double log_total = draw::natural_log(static_cast<double>(total) / static_cast<double>(draw::kWeightOne));
+  const double log_total = draw::log_of_mass(total);
   if (max == draw::infinity()) return static_cast<float>(-log_total);
   const double t = inputs.params.greedy ? 1.0 : static_cast<double>(inputs.temperature);
   return static_cast<float>((static_cast<double>(x) - static_cast<double>(max)) / t - log_total);
