@@ -17,6 +17,8 @@
 #include <string>
 #include <vector>
 
+#include "bench_filters.h"
+#include "bench_samplers.h"
 #include "one_read.cuh"
 
 namespace tokendraw::bench {
@@ -32,27 +34,6 @@ void check(TokendrawStatus status, const char* what) {
   std::fprintf(stderr, "gpu_bench: %s: %s: %s\n", what, tokendraw_status_name(status), tokendraw_last_error_message());
   std::exit(1);
 }
-
-struct Filter {
-  const char* name;
-  float temperature;
-  int32_t top_k;
-  float top_p;
-  float min_p;
-  TokendrawTopPBase base;
-  bool logprob;
-};
-
-constexpr Filter kFilters[] = {
-    {"greedy", 0.0f, 0, 1.0f, 0.0f, TOKENDRAW_TOP_P_AFTER_TOP_K, false},
-    {"top-k", 1.0f, 50, 1.0f, 0.0f, TOKENDRAW_TOP_P_AFTER_TOP_K, false},
-    {"top-k+top-p", 1.0f, 50, 0.9f, 0.0f, TOKENDRAW_TOP_P_AFTER_TOP_K, false},
-    {"min-p", 1.0f, 0, 1.0f, 0.05f, TOKENDRAW_TOP_P_AFTER_TOP_K, false},
-    {"none", 1.0f, 0, 1.0f, 0.0f, TOKENDRAW_TOP_P_AFTER_TOP_K, false},
-    {"top-p", 1.0f, 0, 0.9f, 0.0f, TOKENDRAW_TOP_P_AFTER_TOP_K, false},
-    {"joint", 1.0f, 50, 0.9f, 0.0f, TOKENDRAW_TOP_P_ALL, false},
-    {"top-k+logprob", 1.0f, 50, 1.0f, 0.0f, TOKENDRAW_TOP_P_AFTER_TOP_K, true},
-};
 
 template <typename T>
 class DeviceArray {
@@ -148,11 +129,12 @@ struct Options {
   std::string out = "gpu_bench.csv";
   std::string logits;
   bool quick = false;
-  std::vector<int> batches = {1, 4, 16, 64, 256, 512};
+  std::vector<int> batches = {1, 4, 16, 64, 256, 512, 2048};
   std::vector<int> vocabs = {128256, 32000, 151936, 262144};
   std::vector<std::string> dtypes = {"f32", "bf16"};
   std::vector<std::string> data;
   std::vector<std::string> filters;
+  std::vector<std::string> algorithms = {"auto"};
 };
 
 class Bench {
@@ -167,16 +149,13 @@ class Bench {
         min_p_(kMaxBatch),
         tokens_(kMaxBatch),
         maxima_(kMaxBatch),
+        rounds_(kMaxBatch),
         logprob_(kMaxBatch) {
     check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreate");
     size_t free_before = 0;
     size_t total = 0;
     check(cudaMemGetInfo(&free_before, &total), "cudaMemGetInfo");
-    TokendrawSamplerOptions sampler_options;
-    tokendraw_init_sampler_options(&sampler_options);
-    sampler_options.backend = TOKENDRAW_BACKEND_CUDA;
-    sampler_options.on_gpu_failure = TOKENDRAW_ON_GPU_FAILURE_RETURN_ERROR;
-    check(tokendraw_create_sampler(&sampler_options, &sampler_), "tokendraw_create_sampler");
+    for (const std::string& name : options.algorithms) samplers_.push_back(make_sampler(name));
     size_t free_after = 0;
     check(cudaMemGetInfo(&free_after, &total), "cudaMemGetInfo");
     sampler_bytes_ = free_before - free_after;
@@ -190,7 +169,8 @@ class Bench {
       std::exit(1);
     }
     std::fprintf(file_,
-                 "vocab,dtype,data,filter,batch,cold_us,hot_us,one_read_us,ratio,workspace_bytes,row_maximum_us\n");
+                 "vocab,dtype,data,filter,batch,cold_us,hot_us,one_read_us,ratio,workspace_bytes,row_maximum_us,"
+                 "algorithm,mean_rounds\n");
   }
 
   void run() {
@@ -204,7 +184,7 @@ class Bench {
         }
       }
     }
-    std::printf("sampler: %zu bytes of device memory\n", sampler_bytes_);
+    std::printf("%zu sampler(s): %zu bytes of device memory\n", samplers_.size(), sampler_bytes_);
     std::fclose(file_);
   }
 
@@ -227,7 +207,9 @@ class Bench {
             std::find(options_.filters.begin(), options_.filters.end(), filter.name) == options_.filters.end()) {
           continue;
         }
-        run_cell(vocab, dtype, dtype_name, kind, filter, batch, floor);
+        for (const NamedSampler& sampler : samplers_) {
+          run_cell(sampler, vocab, dtype, dtype_name, kind, filter, batch, floor);
+        }
       }
     }
   }
@@ -311,8 +293,26 @@ class Bench {
     });
   }
 
-  void run_cell(int vocab, TokendrawDtype dtype, const std::string& dtype_name, const std::string& kind,
-                const Filter& filter, int batch, const Floor& floor) {
+  // Over the rows of all sets, in calls that are not measured; 0 of algorithms without rounds.
+  double mean_rounds(const NamedSampler& sampler, TokendrawBatch b, void* workspace, size_t bytes) {
+    const auto batch = static_cast<int>(b.rows);
+    const int sets = pool_.sets(batch);
+    b.rounds = rounds_.get();
+    std::vector<int32_t> rounds(static_cast<size_t>(b.rows));
+    double sum = 0;
+    for (int set = 0; set < sets; ++set) {
+      b.logits = pool_.set(batch, set);
+      check(tokendraw_sample(sampler.sampler, &b, workspace, bytes, stream_), "tokendraw_sample");
+      check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize");
+      check(cudaMemcpy(rounds.data(), rounds_.get(), rounds.size() * sizeof(int32_t), cudaMemcpyDeviceToHost),
+            "cudaMemcpy");
+      for (const int32_t r : rounds) sum += r;
+    }
+    return sum / (static_cast<double>(sets) * batch);
+  }
+
+  void run_cell(const NamedSampler& sampler, int vocab, TokendrawDtype dtype, const std::string& dtype_name,
+                const std::string& kind, const Filter& filter, int batch, const Floor& floor) {
     temperature_.fill(std::vector<float>(kMaxBatch, filter.temperature));
     top_k_.fill(std::vector<int32_t>(kMaxBatch, filter.top_k));
     top_p_.fill(std::vector<float>(kMaxBatch, filter.top_p));
@@ -335,34 +335,35 @@ class Bench {
     b.tokens = tokens_.get();
     if (filter.logprob) b.logprob = logprob_.get();
     size_t bytes = 0;
-    check(tokendraw_get_workspace_bytes(sampler_, &b, &bytes), "tokendraw_get_workspace_bytes");
+    check(tokendraw_get_workspace_bytes(sampler.sampler, &b, &bytes), "tokendraw_get_workspace_bytes");
     DeviceArray<std::byte> workspace(std::max<size_t>(bytes, 1));
     const int sets = pool_.sets(batch);
     const auto enqueue = [&](int set) {
       b.logits = pool_.set(batch, set);
-      check(tokendraw_sample(sampler_, &b, workspace.get(), bytes, stream_), "tokendraw_sample");
+      check(tokendraw_sample(sampler.sampler, &b, workspace.get(), bytes, stream_), "tokendraw_sample");
     };
     const double cold = graph_us(stream_, calls(batch), replays(), [&](int i) { enqueue(i % sets); });
     const double hot = graph_us(stream_, calls(batch), replays(), [&](int) { enqueue(0); });
-    std::fprintf(file_, "%d,%s,%s,%s,%d,%.2f,%.2f,%.2f,%.2f,%zu,%.2f\n", vocab, dtype_name.c_str(), kind.c_str(),
-                 filter.name, batch, cold, hot, floor.one_read_us, cold / floor.one_read_us, bytes,
-                 floor.row_maximum_us);
-    std::printf("%6d %-4s %-10s %-13s %4d  %8.2f us cold  %8.2f hot  %8.2f one read  %5.2fx\n", vocab,
-                dtype_name.c_str(), kind.c_str(), filter.name, batch, cold, hot, floor.one_read_us,
-                cold / floor.one_read_us);
+    const double rounds = mean_rounds(sampler, b, workspace.get(), bytes);
+    std::fprintf(file_, "%d,%s,%s,%s,%d,%.2f,%.2f,%.2f,%.2f,%zu,%.2f,%s,%.3f\n", vocab, dtype_name.c_str(),
+                 kind.c_str(), filter.name, batch, cold, hot, floor.one_read_us, cold / floor.one_read_us, bytes,
+                 floor.row_maximum_us, sampler.algorithm.c_str(), rounds);
+    std::printf("%6d %-4s %-10s %-13s %-10s %4d  %8.2f us cold  %8.2f hot  %8.2f one read  %5.2fx  %.2f rounds\n",
+                vocab, dtype_name.c_str(), kind.c_str(), filter.name, sampler.algorithm.c_str(), batch, cold, hot,
+                floor.one_read_us, cold / floor.one_read_us, rounds);
     std::fflush(stdout);
   }
 
   Options options_;
   std::FILE* file_ = nullptr;
   cudaStream_t stream_ = nullptr;
-  TokendrawSampler* sampler_ = nullptr;
+  std::vector<NamedSampler> samplers_;
   size_t sampler_bytes_ = 0;
   Pool pool_;
   DeviceArray<uint64_t> seed_, offset_;
   DeviceArray<int32_t> top_k_;
   DeviceArray<float> temperature_, top_p_, min_p_;
-  DeviceArray<int32_t> tokens_, maxima_;
+  DeviceArray<int32_t> tokens_, maxima_, rounds_;
   DeviceArray<float> logprob_;
 };
 
@@ -380,6 +381,7 @@ int main(int argc, char** argv) {
   app.add_option("--dtype", options.dtypes, "f32, f16, bf16");
   app.add_option("--data", options.data, "real, or a kind of row");
   app.add_option("--filter", options.filters, "greedy, top-k, ...");
+  app.add_option("--algorithm", options.algorithms, "auto, candidates, refine, rejection: each beside the others");
   CLI11_PARSE(app, argc, argv);
   tokendraw::bench::Bench(options).run();
   return 0;

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Everything that is to be known about tokendraw on this machine's NVIDIA GPU, in less than ten minutes on a fast one:
-#   scripts/gpu_check.sh [--build DIR] [--out DIR] [--steps tests,check,sanitizer,bench,cpu] [--draws N] [--quick]
+#   scripts/gpu_check.sh [--build DIR] [--out DIR] [--steps tests,check,sanitizer,bench,profile,cpu] [--draws N] [--quick]
 # --build: a build folder with TOKENDRAW_CUDA=ON, or what scripts/pack_gpu_build.sh made of one; without it, the preset
 #          `cuda` is built for this GPU's architecture
 # --out:   where the reports go [results/<gpu>-<date>]: facts.txt, tests.txt, check.txt, sanitizer.txt, bench.csv,
-#          bench.txt, cpu.txt (the CPU engine and sort on this machine), summary.txt
+#          bench.txt, profile.txt (what Nsight Compute counted), cpu.txt (the CPU engine and sort on this machine),
+#          summary.txt
 # --draws: how many draws `tokendraw check` compares [20000000]
 # --quick: a tenth of everything
 # Changes no setting of the GPU. Exit status: 0 if all steps passed, 1 if one did not, 2 for wrong arguments, 3 without
@@ -14,9 +15,9 @@ set -uo pipefail
 
 root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root" || exit 1
-usage() { sed -n '3,14s/^# \{0,1\}//p' "$root/scripts/gpu_check.sh" >&2; }
+usage() { sed -n '3,15s/^# \{0,1\}//p' "$root/scripts/gpu_check.sh" >&2; }
 
-build='' out='' steps=tests,check,sanitizer,bench,cpu draws='' quick=''
+build='' out='' steps=tests,check,sanitizer,bench,profile,cpu draws='' quick=''
 while [ $# -gt 0 ]; do
   case $1 in
     --build | --out | --steps | --draws)
@@ -29,7 +30,7 @@ while [ $# -gt 0 ]; do
   esac
 done
 for step in ${steps//,/ }; do
-  case $step in tests | check | sanitizer | bench | cpu) ;; *) usage && exit 2 ;; esac
+  case $step in tests | check | sanitizer | bench | profile | cpu) ;; *) usage && exit 2 ;; esac
 done
 draws=${draws:-$([ -n "$quick" ] && echo 1000000 || echo 20000000)}
 jobs=${JOBS:-$(nproc)}
@@ -144,9 +145,10 @@ step_tests() {
 
 # One process a dtype (more would wait for one another: the GPU serves processes in turns) goes through the list with one
 # seed after the other, rows of up to 33000 logits, until all have made the draws asked for; before that
-# a twentieth of the list, rows of any length. At last the distributions, which have a pinned seed.
+# a twentieth of the list, rows of any length. At last the distributions, which have a pinned seed, and a twentieth of the
+# list by every way that blocks work on a row.
 step_check() {
-  local tokendraw dtype ids=() status=0 made
+  local tokendraw dtype way ids=() status=0 made
   tokendraw=$(program tokendraw) || return 1
   draws_made() { cat "$work"/check.* | awk '$6 == "comparisons:" { made += $5 } END { print made + 0 }'; }
   for dtype in f32 f16 bf16; do
@@ -161,6 +163,9 @@ step_check() {
   done
   for id in "${ids[@]}"; do wait "$id" || status=1; done
   "$tokendraw" check --backend cuda --filter distribution/ ${quick:+--quick} >"$work/check.last" 2>&1 || status=1
+  for way in block small-block split cluster; do
+    "$tokendraw" check --backend cuda --against engine --gpu-way "$way" --quick >"$work/check.way.$way" 2>&1 || status=1
+  done
   cat "$work"/check.*
   made=$(draws_made)
   echo "in all: $made draws compared"
@@ -193,6 +198,33 @@ step_bench() {
   "$(program gpu_bench)" --logits data/real_logits_128256_bf16.npy --out "$out/bench.csv" ${quick:+--quick}
 }
 
+# What Nsight Compute counts of one call of each kind, where it is installed and may look: bytes read beside those of the
+# logits, instructions, issue slots taken, warps that are active.
+step_profile() {
+  local ncu bench filter batch dtype status=0
+  ncu=$(command -v ncu || command -v /usr/local/cuda/bin/ncu) || { echo "ncu is not installed: left out" && return 0; }
+  bench=$(program gpu_bench) || return 1
+  local metrics=gpu__time_duration.sum,dram__bytes_read.sum,sm__inst_executed.sum
+  metrics+=,sm__inst_issued.avg.pct_of_peak_sustained_active,sm__warps_active.avg.pct_of_peak_sustained_active
+  for batch in 1 64 512; do
+    for filter in greedy none top-k+top-p top-p; do
+      for dtype in f32 bf16; do
+        echo "==== $filter, $dtype, batch $batch, $((batch * 128256 * $([ $dtype = f32 ] && echo 4 || echo 2))) bytes of logits"
+        "$ncu" --clock-control none -k 'regex:sample_|split_' --launch-skip 4 --launch-count 1 --metrics "$metrics" \
+          "$bench" --quick --logits data/real_logits_128256_bf16.npy --vocab 128256 --dtype $dtype --data real \
+          --filter $filter --batch $batch --out "$work/profile.csv" >"$work/profile.text" 2>&1
+        status=$?
+        if [ $status -ne 0 ] && [ ! -e "$work/profiled" ]; then
+          echo "left out, for the counters cannot be read here:" && tail -n 5 "$work/profile.text" && return 0
+        fi
+        if [ $status -ne 0 ]; then return $status; fi
+        touch "$work/profiled"
+        grep -E '__|^ *void|Context' "$work/profile.text" || tail -n 3 "$work/profile.text"
+      done
+    done
+  done
+}
+
 # What the GPU is compared with: one thread of this machine's processor, by the library's CPU engine and by sort.
 step_cpu() {
   "$(program tokendraw)" bench --data real,normal1 --dtypes f32,bf16 --time "$([ -n "$quick" ] && echo 0.05 || echo 0.2)"
@@ -208,12 +240,13 @@ remark_on() {
     check) tail -n 1 "$out/check.txt" ;;
     sanitizer) grep -h 'ERROR SUMMARY\|RACECHECK SUMMARY' "$out/sanitizer.txt" | sed 's/=* *//' | sort | uniq -c | tr -s ' \n' ' ' ;;
     cpu) echo "$(grep -c '^[a-z]' "$out/cpu.txt") lines in cpu.txt" ;;
+    profile) echo "$(grep -c '^====' "$out/profile.txt") calls in profile.txt" ;;
     bench) echo "$(($(wc -l <"$out/bench.csv" 2>/dev/null || echo 1) - 1)) lines in bench.csv" ;;
   esac
 }
 
-declare -A limits=([tests]=220 [check]=400 [sanitizer]=240 [bench]=120 [cpu]=60)
-export -f step_tests step_check step_sanitizer step_bench step_cpu run_test program
+declare -A limits=([tests]=220 [check]=400 [sanitizer]=240 [bench]=180 [profile]=240 [cpu]=60)
+export -f step_tests step_check step_sanitizer step_bench step_profile step_cpu run_test program
 export work build out jobs draws quick time_factor memory_mib
 for step in ${steps//,/ }; do
   start=$SECONDS

@@ -95,8 +95,13 @@ TEST_F(BatchRefusals, NullOutputPointers) {
 // would be half the caller's and half nothing.
 TEST_F(BatchRefusals, StructSize) {
   const size_t whole = sizeof(TokendrawBatch);
-  const size_t ends_in_a_field[] = {whole - 1, whole - 4, offsetof(TokendrawBatch, kept) + 3,
-                                    offsetof(TokendrawBatch, kept_mass) + 4, offsetof(TokendrawBatch, row_status) + 1};
+  const size_t ends_in_a_field[] = {whole - 1,
+                                    whole - 4,
+                                    offsetof(TokendrawBatch, kept) + 3,
+                                    offsetof(TokendrawBatch, kept_mass) + 4,
+                                    offsetof(TokendrawBatch, row_status) + 1,
+                                    offsetof(TokendrawBatch, rounds) - 4,
+                                    offsetof(TokendrawBatch, rounds) + 4};
   for (const size_t size : {size_t{0}, size_t{1}, sizeof(size_t), whole / 2, offsetof(TokendrawBatch, tokens),
                             whole + 1, whole + 8, ~size_t{0}}) {
     batch.struct_size = size;
@@ -329,6 +334,7 @@ TEST_F(BatchRefusals, MisalignedArrays) {
   try_field(&TokendrawBatch::kept, TOKENDRAW_INVALID_OUTPUTS, "kept");
   try_field(&TokendrawBatch::kept_mass, TOKENDRAW_INVALID_OUTPUTS, "kept_mass");
   try_field(&TokendrawBatch::logprob, TOKENDRAW_INVALID_OUTPUTS, "logprob");
+  try_field(&TokendrawBatch::rounds, TOKENDRAW_INVALID_OUTPUTS, "rounds");
 }
 
 TEST_F(BatchRefusals, Workspace) {

@@ -3,10 +3,12 @@
 // api_misuse_test.cpp.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstring>
 #include <string>
 
+#include "support/case_rows.h"
 #include "support/samplers.h"
 
 namespace tokendraw::test {
@@ -57,6 +59,59 @@ TEST(ValidBatches, DefaultsOfInitBatch) {
   EXPECT_EQ(batch.row_stride, 0);
   EXPECT_EQ(batch.mask, nullptr);
   EXPECT_EQ(batch.logprob, nullptr);
+  EXPECT_EQ(batch.rounds, nullptr);
+}
+
+// A program that was compiled with an older header has a shorter struct and calls the function; a binding of a newer
+// one may have a longer struct.
+TEST(ValidBatches, InitWritesTheCallersBytesAlone) {
+  constexpr size_t kFirst = offsetof(TokendrawBatch, rounds);
+  constexpr size_t kLonger = sizeof(TokendrawBatch) + 24;
+  struct alignas(8) Memory {
+    unsigned char bytes[kLonger + 8];
+  };
+  TokendrawBatch defaults;
+  tokendraw_init_batch(&defaults);
+  for (const size_t size : {kFirst, sizeof(TokendrawBatch), kLonger, size_t{0}}) {
+    Memory memory;
+    std::memset(&memory, 0xee, sizeof memory);
+    auto* batch = reinterpret_cast<TokendrawBatch*>(&memory);
+    size_t written = size;
+    if (size == size_t{0}) {
+      (tokendraw_init_batch)(batch);
+      written = kFirst;
+    } else {
+      tokendraw_init_sized_batch(batch, size);
+    }
+    const size_t known = std::min(written, sizeof defaults);
+    EXPECT_EQ(batch->struct_size, known);
+    EXPECT_EQ(std::memcmp(memory.bytes + sizeof(size_t),
+                          reinterpret_cast<const unsigned char*>(&defaults) + sizeof(size_t), known - sizeof(size_t)),
+              0);
+    for (size_t i = known; i < sizeof memory.bytes; ++i) EXPECT_EQ(memory.bytes[i], i < written ? 0 : 0xee) << i;
+  }
+  Memory memory;
+  std::memset(&memory, 0xee, sizeof memory);
+  tokendraw_init_sized_batch(reinterpret_cast<TokendrawBatch*>(&memory), kFirst - 1);
+  tokendraw_init_sized_batch(nullptr, kFirst);
+  EXPECT_EQ(memory.bytes[0], 0xee);
+}
+
+// What lies behind an older struct is no part of it.
+TEST(ValidBatches, TheFirstVersionHasNoRounds) {
+  const BatchSpec spec = repeated_draws({1.0f, 2.0f, 3.0f, 2.5f}, filtered(1.0f, 2), 8);
+  const Variant rejection = {TOKENDRAW_ALGORITHM_REJECTION, "", 1};
+  const SamplerPointer sampler = make_sampler(rejection);
+  PackedBatch packed(spec);
+  packed.batch.struct_size = offsetof(TokendrawBatch, rounds);
+  packed.clear_outputs();
+  ASSERT_EQ(tokendraw_sample_host(sampler.get(), &packed.batch), TOKENDRAW_OK) << tokendraw_last_error_message();
+  std::vector<RowResult> expected = run(rejection, spec);
+  for (RowResult& row : expected) {
+    EXPECT_GE(row.rounds, 1);
+    row.rounds = PackedBatch::guard_token();  // not written
+  }
+  EXPECT_EQ(difference(expected, packed.results()), "");
 }
 
 // "Larger vocab, rows and entries never need less, so a workspace for the largest batch serves all."

@@ -8,7 +8,6 @@
 #include <vector>
 
 #include "draw/effective_logit.h"
-#include "draw/natural_log.h"
 #include "draw/philox.h"
 #include "draw/rank_key.h"
 #include "draw/rejection.h"
@@ -252,6 +251,30 @@ TEST(RejectionInterval, SecondPivotAndNarrowing) {
   EXPECT_EQ(draw::kMaxRejectionRounds, 65);
 }
 
+// The draws that help least: always the key just above `low`, and one kept key anywhere.
+TEST(RejectionInterval, EndsWithinTheBoundWhateverIsDrawn) {
+  int most = 0;
+  uint64_t kept = 1;
+  for (int i = 0; i < 100000; ++i) {
+    if (i < 64) kept = uint64_t{1} << i;
+    if (i >= 64 && i < 128) kept = ~uint64_t{0} - (uint64_t{1} << (i - 64)) + 1;
+    if (i >= 128) kept = kept * 0x5851F42D4C957F2Du + 0x14057B7EF767814Fu;
+    if (kept == 0) continue;
+    draw::RejectionInterval interval;
+    int rounds = 1;
+    for (; interval.low + 1 < kept && rounds <= 100; ++rounds) {
+      const uint64_t pivot1 = interval.low + 1;
+      const uint64_t pivot2 = draw::second_pivot(interval, pivot1);
+      interval = draw::narrow_interval(interval, pivot1, pivot2, pivot2 >= kept);
+      ASSERT_LT(interval.low, kept);
+      ASSERT_GE(interval.high, kept);
+    }
+    most = std::max(most, rounds);
+  }
+  EXPECT_LE(most, draw::kMaxRejectionRounds);
+  EXPECT_GE(most, 60) << "these keys are meant to need nearly all of them";
+}
+
 // ---- Effective logits ---------------------------------------------------------------------------------------------
 
 TEST(StoredLogit, EveryBf16AndF16Pattern) {
@@ -328,29 +351,6 @@ TEST(EffectiveLogit, PenaltyValidity) {
     EXPECT_FALSE(draw::penalties_valid({1.0f, bad, 0.0f}));
     EXPECT_FALSE(draw::penalties_valid({1.0f, 0.0f, bad}));
   }
-}
-
-// ---- Natural logarithm ---------------------------------------------------------------------------------------------
-
-// The one for devices without, against the host's; totals of weights are multiples of 2^-42 up to 2^21.
-TEST(NaturalLog, BySeriesIsTheHosts) {
-  EXPECT_EQ(draw::natural_log_by_series(1.0), 0.0);
-  double worst = 0.0;
-  const auto compare = [&worst](double x) {
-    const double expected = std::log(x);
-    worst = std::max(worst, std::fabs(draw::natural_log_by_series(x) - expected) / std::fabs(expected));
-  };
-  for (int exponent = -42; exponent <= 21; ++exponent) {
-    for (int i = 0; i < 4096; ++i) {
-      const double x = std::ldexp(1.0 + i / 4096.0, exponent);
-      if (x != 1.0) compare(x);
-    }
-  }
-  for (int i = 1; i <= 40; ++i) {  // around 1, where the logarithm vanishes
-    compare(1.0 + std::ldexp(1.0, -i));
-    compare(1.0 - std::ldexp(1.0, -i));
-  }
-  EXPECT_LT(worst, 0x1p-50);
 }
 
 }  // namespace

@@ -38,6 +38,7 @@ constexpr PinnedStatus kStatuses[] = {
     TOKENDRAW_TEST_PIN(TOKENDRAW_INVALID_ON_GPU_FAILURE, 108),
     TOKENDRAW_TEST_PIN(TOKENDRAW_INVALID_CPU_TARGET, 109),
     TOKENDRAW_TEST_PIN(TOKENDRAW_INVALID_INDEX, 110),
+    TOKENDRAW_TEST_PIN(TOKENDRAW_INVALID_GPU_WAY, 111),
     TOKENDRAW_TEST_PIN(TOKENDRAW_INVALID_BATCH, 200),
     TOKENDRAW_TEST_PIN(TOKENDRAW_INVALID_LOGITS, 201),
     TOKENDRAW_TEST_PIN(TOKENDRAW_INVALID_DTYPE, 202),
@@ -70,6 +71,20 @@ constexpr PinnedStatus kStatuses[] = {
     TOKENDRAW_TEST_PIN(TOKENDRAW_INVALID_OUTPUTS, 229),
     TOKENDRAW_TEST_PIN(TOKENDRAW_INVALID_WORKSPACE, 230),
     TOKENDRAW_TEST_PIN(TOKENDRAW_INVALID_WORKSPACE_BYTES, 231),
+    TOKENDRAW_TEST_PIN(TOKENDRAW_INVALID_OPERATION, 300),
+    TOKENDRAW_TEST_PIN(TOKENDRAW_INVALID_MEMORY, 301),
+    TOKENDRAW_TEST_PIN(TOKENDRAW_INVALID_INPUT, 302),
+    TOKENDRAW_TEST_PIN(TOKENDRAW_INVALID_INPUT_STRIDE, 303),
+    TOKENDRAW_TEST_PIN(TOKENDRAW_INVALID_OUTPUT, 304),
+    TOKENDRAW_TEST_PIN(TOKENDRAW_INVALID_OUTPUT_DTYPE, 305),
+    TOKENDRAW_TEST_PIN(TOKENDRAW_INVALID_OUTPUT_STRIDE, 306),
+    TOKENDRAW_TEST_PIN(TOKENDRAW_INVALID_LOG, 307),
+    TOKENDRAW_TEST_PIN(TOKENDRAW_INVALID_NUMBER, 308),
+    TOKENDRAW_TEST_PIN(TOKENDRAW_INVALID_EXCLUSIVE, 309),
+    TOKENDRAW_TEST_PIN(TOKENDRAW_INVALID_GENERATOR, 310),
+    TOKENDRAW_TEST_PIN(TOKENDRAW_INVALID_KIND, 311),
+    TOKENDRAW_TEST_PIN(TOKENDRAW_INVALID_COUNT, 312),
+    TOKENDRAW_TEST_PIN(TOKENDRAW_INVALID_SUBSEQUENCE, 313),
 };
 #undef TOKENDRAW_TEST_PIN
 
@@ -86,12 +101,18 @@ TEST(Names, StatusesArePinned) {
     }
   }
   static_assert(TOKENDRAW_ROW_NAN_LOGIT == 1 && TOKENDRAW_ROW_BAD_ID == 2 && TOKENDRAW_ROW_BAD_PARAMETER == 4 &&
-                TOKENDRAW_ROW_NO_CANDIDATE == 8);
+                TOKENDRAW_ROW_NO_CANDIDATE == 8 && TOKENDRAW_ROW_BAD_PROBABILITY == 16);
+  static_assert(TOKENDRAW_NUMBER_F32 == 0 && TOKENDRAW_NUMBER_U64 == 1);
+  static_assert(TOKENDRAW_GENERATOR_PHILOX == 0 && TOKENDRAW_GENERATOR_XORWOW == 1);
+  static_assert(TOKENDRAW_RANDOM_U32 == 0 && TOKENDRAW_RANDOM_U64 == 1 && TOKENDRAW_RANDOM_F32 == 2 &&
+                TOKENDRAW_RANDOM_F32_POSITIVE == 3);
   static_assert(TOKENDRAW_BACKEND_AUTO == 0 && TOKENDRAW_BACKEND_CPU == 1 && TOKENDRAW_BACKEND_CUDA == 2 &&
                 TOKENDRAW_BACKEND_HIP == 3);
   static_assert(TOKENDRAW_ALGORITHM_AUTO == 0 && TOKENDRAW_ALGORITHM_CANDIDATES == 1 &&
                 TOKENDRAW_ALGORITHM_REFINE == 2 && TOKENDRAW_ALGORITHM_REFERENCE == 3 &&
                 TOKENDRAW_ALGORITHM_REJECTION == 4);
+  static_assert(TOKENDRAW_GPU_WAY_AUTO == 0 && TOKENDRAW_GPU_WAY_BLOCK == 1 && TOKENDRAW_GPU_WAY_SMALL_BLOCK == 2 &&
+                TOKENDRAW_GPU_WAY_SPLIT == 3 && TOKENDRAW_GPU_WAY_CLUSTER == 4);
   static_assert(TOKENDRAW_DTYPE_F32 == 0 && TOKENDRAW_DTYPE_F16 == 1 && TOKENDRAW_DTYPE_BF16 == 2);
   static_assert(TOKENDRAW_MEMORY_HOST == 0 && TOKENDRAW_MEMORY_DEVICE == 1);
   static_assert(TOKENDRAW_TOP_P_AFTER_TOP_K == 0 && TOKENDRAW_TOP_P_ALL == 1 && TOKENDRAW_TOP_P_AFTER_ALL == 2);
@@ -104,7 +125,8 @@ TEST(Names, OfChoices) {
   EXPECT_STREQ(tokendraw_row_status_name(2), "BAD_ID");
   EXPECT_STREQ(tokendraw_row_status_name(4), "BAD_PARAMETER");
   EXPECT_STREQ(tokendraw_row_status_name(8), "NO_CANDIDATE");
-  for (const uint32_t bits : {0u, 3u, 16u, ~0u}) EXPECT_STREQ(tokendraw_row_status_name(bits), "UNKNOWN");
+  EXPECT_STREQ(tokendraw_row_status_name(16), "BAD_PROBABILITY");
+  for (const uint32_t bits : {0u, 3u, 32u, ~0u}) EXPECT_STREQ(tokendraw_row_status_name(bits), "UNKNOWN");
 
   EXPECT_STREQ(tokendraw_backend_name(TOKENDRAW_BACKEND_AUTO), "auto");
   EXPECT_STREQ(tokendraw_backend_name(TOKENDRAW_BACKEND_CPU), "cpu");
@@ -115,6 +137,11 @@ TEST(Names, OfChoices) {
   EXPECT_STREQ(tokendraw_algorithm_name(TOKENDRAW_ALGORITHM_REFINE), "refine");
   EXPECT_STREQ(tokendraw_algorithm_name(TOKENDRAW_ALGORITHM_REFERENCE), "reference");
   EXPECT_STREQ(tokendraw_algorithm_name(TOKENDRAW_ALGORITHM_REJECTION), "rejection");
+  EXPECT_STREQ(tokendraw_gpu_way_name(TOKENDRAW_GPU_WAY_AUTO), "auto");
+  EXPECT_STREQ(tokendraw_gpu_way_name(TOKENDRAW_GPU_WAY_BLOCK), "block");
+  EXPECT_STREQ(tokendraw_gpu_way_name(TOKENDRAW_GPU_WAY_SMALL_BLOCK), "small-block");
+  EXPECT_STREQ(tokendraw_gpu_way_name(TOKENDRAW_GPU_WAY_SPLIT), "split");
+  EXPECT_STREQ(tokendraw_gpu_way_name(TOKENDRAW_GPU_WAY_CLUSTER), "cluster");
   EXPECT_STREQ(tokendraw_dtype_name(TOKENDRAW_DTYPE_F32), "f32");
   EXPECT_STREQ(tokendraw_dtype_name(TOKENDRAW_DTYPE_F16), "f16");
   EXPECT_STREQ(tokendraw_dtype_name(TOKENDRAW_DTYPE_BF16), "bf16");
@@ -124,6 +151,7 @@ TEST(Names, OfChoices) {
   for (const int32_t value : {-1, 5, 99, kMinInt, kMaxInt}) {
     EXPECT_STREQ(tokendraw_backend_name(static_cast<TokendrawBackend>(value)), "unknown");
     EXPECT_STREQ(tokendraw_algorithm_name(static_cast<TokendrawAlgorithm>(value)), "unknown");
+    EXPECT_STREQ(tokendraw_gpu_way_name(static_cast<TokendrawGpuWay>(value)), "unknown");
     EXPECT_STREQ(tokendraw_dtype_name(static_cast<TokendrawDtype>(value)), "unknown");
     EXPECT_STREQ(tokendraw_top_p_base_name(static_cast<TokendrawTopPBase>(value)), "unknown");
   }

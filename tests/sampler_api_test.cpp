@@ -80,6 +80,10 @@ TEST_F(SamplerOptions, Refusals) {
     options.on_gpu_failure = static_cast<TokendrawOnGpuFailure>(value);
     expect_refused(TOKENDRAW_INVALID_ON_GPU_FAILURE, "on_gpu_failure");
   }
+  for (const int32_t value : {-1, 5, 99, kMinInt, kMaxInt}) {
+    options.gpu_way = static_cast<TokendrawGpuWay>(value);
+    expect_refused(TOKENDRAW_INVALID_GPU_WAY, "gpu_way");
+  }
   for (const int32_t value : {-1, 257, kMinInt, kMaxInt}) {
     options.threads = value;
     expect_refused(TOKENDRAW_INVALID_THREADS, "threads");

@@ -92,6 +92,7 @@ typedef enum TokendrawStatus TOKENDRAW_INT32_ENUM {
   TOKENDRAW_INVALID_ON_GPU_FAILURE = 108,
   TOKENDRAW_INVALID_CPU_TARGET = 109,
   TOKENDRAW_INVALID_INDEX = 110,
+  TOKENDRAW_INVALID_GPU_WAY = 111,
 
   /* Refused fields of TokendrawBatch. */
   TOKENDRAW_INVALID_BATCH = 200,
@@ -123,10 +124,26 @@ typedef enum TokendrawStatus TOKENDRAW_INT32_ENUM {
   TOKENDRAW_INVALID_FREQUENCY_PENALTY = 226,
   TOKENDRAW_INVALID_PRESENCE_PENALTY = 227,
   TOKENDRAW_INVALID_TOKENS = 228,
-  /* row_status, kept, kept_mass or logprob */
+  /* row_status, kept, kept_mass, logprob or rounds */
   TOKENDRAW_INVALID_OUTPUTS = 229,
   TOKENDRAW_INVALID_WORKSPACE = 230,
-  TOKENDRAW_INVALID_WORKSPACE_BYTES = 231
+  TOKENDRAW_INVALID_WORKSPACE_BYTES = 231,
+
+  /* Refused fields of the building blocks' structs, where they are not named as those above. */
+  TOKENDRAW_INVALID_OPERATION = 300, /* the struct's pointer is NULL */
+  TOKENDRAW_INVALID_MEMORY = 301,
+  TOKENDRAW_INVALID_INPUT = 302,
+  TOKENDRAW_INVALID_INPUT_STRIDE = 303,
+  TOKENDRAW_INVALID_OUTPUT = 304,
+  TOKENDRAW_INVALID_OUTPUT_DTYPE = 305,
+  TOKENDRAW_INVALID_OUTPUT_STRIDE = 306,
+  TOKENDRAW_INVALID_LOG = 307,
+  TOKENDRAW_INVALID_NUMBER = 308,
+  TOKENDRAW_INVALID_EXCLUSIVE = 309,
+  TOKENDRAW_INVALID_GENERATOR = 310,
+  TOKENDRAW_INVALID_KIND = 311,
+  TOKENDRAW_INVALID_COUNT = 312,
+  TOKENDRAW_INVALID_SUBSEQUENCE = 313
 } TokendrawStatus;
 
 /* The constant's name, "TOKENDRAW_INVALID_VOCAB"; "TOKENDRAW_UNKNOWN_STATUS" for a value that is none. Thread-safe. */
@@ -147,7 +164,9 @@ typedef enum TokendrawRowStatus TOKENDRAW_INT32_ENUM {
   /* A parameter of this row has no meaning (docs/semantics.md, section 3). No token. No other bit is set. */
   TOKENDRAW_ROW_BAD_PARAMETER = 4,
   /* Every logit is -inf: masks, biases or NaN left nothing. No token. */
-  TOKENDRAW_ROW_NO_CANDIDATE = 8
+  TOKENDRAW_ROW_NO_CANDIDATE = 8,
+  /* Building blocks: a probability was negative, NaN or infinite; it counted as 0. */
+  TOKENDRAW_ROW_BAD_PROBABILITY = 16
 } TokendrawRowStatus;
 
 /* "NAN_LOGIT", ... for one bit; "UNKNOWN" for anything else. Thread-safe. */
@@ -172,9 +191,24 @@ typedef enum TokendrawAlgorithm TOKENDRAW_INT32_ENUM {
   /* Sorts the row and follows docs/semantics.md sentence by sentence. Slow; the measure of all others. CPU only. */
   TOKENDRAW_ALGORITHM_REFERENCE = 3,
   /* Dual-pivot rejection sampling (docs/semantics.md, section 8): the same distribution, but another token for the same
-   * seed. Cannot be used with random numbers handed in. CPU only. */
+   * seed. Cannot be used with random numbers handed in. */
   TOKENDRAW_ALGORITHM_REJECTION = 4
 } TokendrawAlgorithm;
+
+/* Which blocks of a GPU work on a row together; the token is the same. A batch that a way cannot serve is served as
+ * AUTO would. */
+typedef enum TokendrawGpuWay TOKENDRAW_INT32_ENUM {
+  TOKENDRAW_GPU_WAY_AUTO = 0, /* by the batch's shape and the device; tokendraw_describe_plan says which */
+  /* One block of 512 threads reads a row. Serves every batch. */
+  TOKENDRAW_GPU_WAY_BLOCK = 1,
+  /* The same with 256 threads, so that twice as many rows are under way: for many rows. Serves every batch. */
+  TOKENDRAW_GPU_WAY_SMALL_BLOCK = 2,
+  /* Several blocks read a row and meet between kernels. Serves at most 64 rows. */
+  TOKENDRAW_GPU_WAY_SPLIT = 3,
+  /* A cluster of blocks holds a row in shared memory, so that it is read once. Serves rows that find room there, on
+   * devices with clusters (compute capability 9.0 and later). */
+  TOKENDRAW_GPU_WAY_CLUSTER = 4
+} TokendrawGpuWay;
 
 typedef enum TokendrawDtype TOKENDRAW_INT32_ENUM {
   TOKENDRAW_DTYPE_F32 = 0,
@@ -203,6 +237,7 @@ typedef enum TokendrawOnGpuFailure TOKENDRAW_INT32_ENUM {
 /* Lower-case names: "cpu", "candidates", "bf16", "after-top-k". "unknown" for a value that is none. Thread-safe. */
 TOKENDRAW_API const char* tokendraw_backend_name(TokendrawBackend backend);
 TOKENDRAW_API const char* tokendraw_algorithm_name(TokendrawAlgorithm algorithm);
+TOKENDRAW_API const char* tokendraw_gpu_way_name(TokendrawGpuWay way);
 TOKENDRAW_API const char* tokendraw_dtype_name(TokendrawDtype dtype);
 TOKENDRAW_API const char* tokendraw_top_p_base_name(TokendrawTopPBase base);
 
@@ -259,6 +294,7 @@ typedef struct TokendrawSamplerOptions {
                                          * stands in for it */
   TokendrawOnGpuFailure on_gpu_failure; /* USE_CPU */
   const char* cpu_target;               /* SIMD target by name, NULL (default): the best; read during creation only */
+  TokendrawGpuWay gpu_way;              /* AUTO; without effect on the CPU */
 } TokendrawSamplerOptions;
 
 /* Sets struct_size and the defaults given above. NULL is ignored. Thread-safe. */
@@ -275,8 +311,8 @@ TOKENDRAW_API void tokendraw_init_sampler_options(TokendrawSamplerOptions* optio
  *
  * On failure *sampler is NULL. Thread-safe.
  * Errors: INVALID_OUTPUT_POINTER, INVALID_STRUCT_SIZE, INVALID_BACKEND, INVALID_DEVICE, INVALID_ALGORITHM,
- * INVALID_THREADS, INVALID_ON_GPU_FAILURE, INVALID_CPU_TARGET, BACKEND_UNAVAILABLE, BACKEND_FAILED, UNSUPPORTED,
- * OUT_OF_MEMORY, SYSTEM. */
+ * INVALID_THREADS, INVALID_ON_GPU_FAILURE, INVALID_CPU_TARGET, INVALID_GPU_WAY, BACKEND_UNAVAILABLE, BACKEND_FAILED,
+ * UNSUPPORTED, OUT_OF_MEMORY, SYSTEM. */
 TOKENDRAW_API TokendrawStatus tokendraw_create_sampler(const TokendrawSamplerOptions* options,
                                                        TokendrawSampler** sampler);
 
@@ -390,17 +426,31 @@ typedef struct TokendrawBatch {
   float* logprob;       /* [rows] natural log of the token's probability under softmax(effective logits / temperature)
                          * over the whole row, before the filters (greedy rows: temperature 1); within 1e-6, then rounded
                          * to float; NaN without a token; NULL: not wanted */
+
+  /* The first version of this struct ends here: a caller's struct_size tells whether what follows is there. */
+  int32_t* rounds; /* [rows] rounds that algorithm rejection took for the token (docs/semantics.md, section 8), 1 to 65;
+                    * 0 for a greedy row, without a token, and for every other algorithm; NULL: not wanted */
 } TokendrawBatch;
 
-/* Sets struct_size and every field's "not given" or "off". NULL is ignored. Thread-safe. */
+/* Sets struct_size and every field's "not given" or "off". NULL is ignored. Thread-safe.
+ *
+ * It is a macro, so that a program tells the library how large its struct is. The function of that name, which programs
+ * call that were compiled with the first version of this header, writes the first version's bytes alone. */
 TOKENDRAW_API void tokendraw_init_batch(TokendrawBatch* batch);
+#define tokendraw_init_batch(batch) tokendraw_init_sized_batch((batch), sizeof(TokendrawBatch))
+
+/* The same for a struct of `struct_size` bytes: sizeof(TokendrawBatch) of some version. Larger ones than this library
+ * knows get this library's size, and what it does not know of them is set to zero. A size below the first version's
+ * leaves the struct alone. For bindings of other languages, which cannot use the macro. */
+TOKENDRAW_API void tokendraw_init_sized_batch(TokendrawBatch* batch, size_t struct_size);
 
 /* ---- Sampling --------------------------------------------------------------------------------------------------- */
 
 /* Writes to *bytes the size of the workspace that tokendraw_sample needs for this batch. It depends on vocab, rows and
- * entries, on which lists are given, and on the sampler; never on values in arrays. Larger vocab, rows and entries
- * never need less, so a workspace for the largest batch serves all. Thread-safe. Errors: INVALID_SAMPLER,
- * INVALID_OUTPUT_POINTER, and those of the batch. */
+ * entries, on which lists are given, and on the sampler; never on values in arrays. It may be 0, and a workspace of
+ * NULL will do then: on a GPU rejection needs none without lists. Larger vocab, rows and entries never need less, so a
+ * workspace for the largest batch serves all. Thread-safe. Errors: INVALID_SAMPLER, INVALID_OUTPUT_POINTER, and those
+ * of the batch. */
 TOKENDRAW_API TokendrawStatus tokendraw_get_workspace_bytes(const TokendrawSampler* sampler,
                                                             const TokendrawBatch* batch, size_t* bytes);
 
@@ -460,6 +510,149 @@ TOKENDRAW_API TokendrawStatus tokendraw_describe_plan(const TokendrawSampler* sa
 TOKENDRAW_API TokendrawStatus tokendraw_describe_device_plan(const TokendrawDeviceInfo* device,
                                                              TokendrawAlgorithm algorithm, const TokendrawBatch* batch,
                                                              char* text, size_t capacity, size_t* needed);
+
+/* ---- Building blocks --------------------------------------------------------------------------------------------
+ *
+ * Operations on matrices of rows, each independent of the others, with the same bits on every backend, whatever the
+ * batch, the number of threads or the device (docs/blocks.md says what is computed, and how exactly).
+ *
+ * Each has a struct that its init function fills, and two functions. They share these rules:
+ *
+ * tokendraw_compute_x(sampler, &x, stream): the arrays lie where the sampler's backend works: HOST for the CPU, which
+ * has finished on return and ignores `stream`, DEVICE for a GPU, whose work is enqueued on the caller's stream as
+ * tokendraw_sample does it: no waiting, no allocation, no workspace, may be captured into a graph. If it cannot be
+ * enqueued and the CPU stands in, that call copies, waits, allocates host memory and returns TOKENDRAW_OK_CPU_FALLBACK.
+ *
+ * tokendraw_compute_x_host(sampler, &x): the arrays lie in host memory; finished on return. On a GPU they are copied to
+ * and from memory that the sampler keeps, and the CPU stands in for whatever fails, if the sampler's options say so.
+ *
+ * The sampler lends its device and threads; its algorithm does not matter. Several threads may call with one sampler,
+ * under the conditions of tokendraw_sample and tokendraw_sample_host.
+ *
+ * `memory` is one for all arrays. rows is 0 to 2^31 - 1; 0 is a valid call that does nothing. A stride counts elements
+ * from one row to the next, at least the row's length; 0 means that. Elements between rows are neither read nor
+ * written. Arrays are aligned for their element type and do not overlap, but an output may be the input itself (the
+ * same address, element size and stride): in place. row_status [rows] takes TokendrawRowStatus bits and may be NULL.
+ *
+ * Errors of all: INVALID_SAMPLER, INVALID_OPERATION, INVALID_STRUCT_SIZE, INVALID_MEMORY (also where the memory is not
+ * the one that the call takes), INVALID_ROWS, INVALID_INPUT, INVALID_INPUT_STRIDE, INVALID_OUTPUT,
+ * INVALID_OUTPUT_STRIDE, INVALID_OUTPUTS for row_status, BACKEND_FAILED, OUT_OF_MEMORY; and those named at a struct. */
+
+/* Softmax: probabilities of the logits of a row divided by the row's temperature, or their natural logarithms.
+ *
+ * Probabilities are the contract's integer weights divided by their integer sum: within 1e-6 of the exact value, a row
+ * sums to 1 within 1e-6 (as f32), 0 for tokens lighter than about 2^-42 of the heaviest. Logarithms are within 1e-6
+ * plus rounding of the exact value, however small the probability. f16 and bf16 outputs are rounded once.
+ * NaN counts as -inf (NAN_LOGIT); -inf has probability 0; of a row with +inf those logits share 1. A row whose logits
+ * are all -inf has no distribution (NO_CANDIDATE): probabilities 0, logarithms -inf. The same for a temperature of an
+ * array that is NaN or negative (BAD_PARAMETER). Temperature 0 gives all to the first of the largest logits. */
+typedef struct TokendrawSoftmax {
+  size_t struct_size;
+  const void* input; /* [rows, vocab] of dtype */
+  TokendrawDtype dtype;
+  TokendrawMemory memory; /* HOST */
+  int32_t vocab;          /* 1 to 2^21 */
+  int64_t rows;
+  int64_t input_stride;
+  float temperature; /* >= 0, not NaN [1] */
+  const float* temperature_per_row;
+  int32_t log;  /* 1: natural logarithms of the probabilities [0] */
+  void* output; /* [rows, vocab] of output_dtype; may be input where dtypes have the same size */
+  TokendrawDtype output_dtype;
+  int64_t output_stride;
+  uint32_t* row_status;
+} TokendrawSoftmax;
+
+/* Sets struct_size and the defaults given above in brackets, everything else to 0. NULL is ignored. Thread-safe. */
+TOKENDRAW_API void tokendraw_init_softmax(TokendrawSoftmax* softmax);
+
+/* Errors: those of all building blocks, INVALID_VOCAB, INVALID_DTYPE, INVALID_OUTPUT_DTYPE, INVALID_LOG,
+ * INVALID_TEMPERATURE. */
+TOKENDRAW_API TokendrawStatus tokendraw_compute_softmax(TokendrawSampler* sampler, const TokendrawSoftmax* softmax,
+                                                        void* stream);
+TOKENDRAW_API TokendrawStatus tokendraw_compute_softmax_host(TokendrawSampler* sampler,
+                                                             const TokendrawSoftmax* softmax);
+
+/* Prefix sums along rows: output[i] is the sum of input[0] to input[i], or, exclusive, to input[i - 1].
+ *
+ * F32: probabilities, or any numbers that are finite and not negative (others count as 0: BAD_PROBABILITY). They are
+ * summed as integers whose unit is 2^-41 of the power of two at or below the row's largest number: sums never fall, and
+ * are within half a float's last place plus 2^-42 of the largest number for each element summed of the exact sum: 1e-6
+ * of it at most, for every row.
+ * U64: modulo 2^64. */
+typedef enum TokendrawNumber TOKENDRAW_INT32_ENUM {
+  TOKENDRAW_NUMBER_F32 = 0,
+  TOKENDRAW_NUMBER_U64 = 1
+} TokendrawNumber;
+
+typedef struct TokendrawPrefixSum {
+  size_t struct_size;
+  const void* input; /* [rows, vocab] of number */
+  TokendrawNumber number;
+  TokendrawMemory memory; /* HOST */
+  int32_t vocab;          /* 1 to 2^21 */
+  int64_t rows;
+  int64_t input_stride;
+  int32_t exclusive; /* 1: without the element itself [0] */
+  void* output;      /* [rows, vocab] of number; may be input */
+  int64_t output_stride;
+  uint32_t* row_status;
+} TokendrawPrefixSum;
+
+/* As tokendraw_init_softmax. */
+TOKENDRAW_API void tokendraw_init_prefix_sum(TokendrawPrefixSum* sum);
+
+/* Errors: those of all building blocks, INVALID_VOCAB, INVALID_NUMBER, INVALID_EXCLUSIVE. */
+TOKENDRAW_API TokendrawStatus tokendraw_compute_prefix_sum(TokendrawSampler* sampler, const TokendrawPrefixSum* sum,
+                                                           void* stream);
+TOKENDRAW_API TokendrawStatus tokendraw_compute_prefix_sum_host(TokendrawSampler* sampler,
+                                                                const TokendrawPrefixSum* sum);
+
+/* Random numbers: output[i] of a row is made of the word, or of the two words, number offset + i (2 i for U64) of the
+ * generator's sequence.
+ *
+ * PHILOX: Philox4x32-10. The words are cuRAND's and rocRAND's for the same seed, subsequence and offset. The random
+ * number that tokendraw_sample draws with for (seed, stream, offset) is the U64 of subsequence `stream` at word offset
+ * 4 * offset.
+ * XORWOW: the words of cuRAND's device generator for the same seed and offset at subsequence 0; it has no other. */
+typedef enum TokendrawGenerator TOKENDRAW_INT32_ENUM {
+  TOKENDRAW_GENERATOR_PHILOX = 0,
+  TOKENDRAW_GENERATOR_XORWOW = 1
+} TokendrawGenerator;
+
+typedef enum TokendrawRandomKind TOKENDRAW_INT32_ENUM {
+  TOKENDRAW_RANDOM_U32 = 0,         /* a word */
+  TOKENDRAW_RANDOM_U64 = 1,         /* two words, the first one low */
+  TOKENDRAW_RANDOM_F32 = 2,         /* float in [0, 1): the upper 24 bits of a word, times 2^-24 */
+  TOKENDRAW_RANDOM_F32_POSITIVE = 3 /* float in (0, 1]: word * 2^-32 + 2^-33, as curand_uniform */
+} TokendrawRandomKind;
+
+typedef struct TokendrawRandom {
+  size_t struct_size;
+  TokendrawGenerator generator; /* PHILOX */
+  TokendrawRandomKind kind;     /* U32 */
+  TokendrawMemory memory;       /* HOST */
+  int64_t rows;
+  int64_t count; /* numbers in a row: 1 to 2^40 */
+  uint64_t seed; /* [0] */
+  const uint64_t* seed_per_row;
+  int64_t subsequence; /* 0 to 2^63 - 1; -1: the row number, or 0 where seed_per_row is given or for XORWOW, which takes
+                        * no other [-1] */
+  const uint64_t* subsequence_per_row; /* not for XORWOW */
+  uint64_t offset;                     /* words of the sequence to leave out [0] */
+  const uint64_t* offset_per_row;
+  void* output;          /* [rows, count] of uint32_t, uint64_t or float */
+  int64_t output_stride; /* elements, >= count; 0: count */
+} TokendrawRandom;
+
+/* As tokendraw_init_softmax. */
+TOKENDRAW_API void tokendraw_init_random(TokendrawRandom* random);
+
+/* Errors: those of all building blocks but for the input's, INVALID_GENERATOR, INVALID_KIND, INVALID_COUNT,
+ * INVALID_SEED, INVALID_SUBSEQUENCE, INVALID_OFFSET. */
+TOKENDRAW_API TokendrawStatus tokendraw_fill_random(TokendrawSampler* sampler, const TokendrawRandom* random,
+                                                    void* stream);
+TOKENDRAW_API TokendrawStatus tokendraw_fill_random_host(TokendrawSampler* sampler, const TokendrawRandom* random);
 
 #ifdef __cplusplus
 } /* extern "C" */

@@ -24,6 +24,7 @@
 #define TOKENDRAW_TOKENDRAW_HPP_
 
 #include <tokendraw/cpp/batch.hpp>
+#include <tokendraw/cpp/blocks.hpp>
 #include <tokendraw/cpp/choices.hpp>
 #include <tokendraw/cpp/devices.hpp>
 #include <tokendraw/cpp/requests.hpp>

@@ -12,8 +12,6 @@ inline TokendrawStatus check_algorithm(TokendrawAlgorithm algorithm) {
                 static_cast<int>(algorithm));
 }
 
-inline bool runs_on_cpu_only(TokendrawAlgorithm algorithm) {
-  return algorithm == TOKENDRAW_ALGORITHM_REFERENCE || algorithm == TOKENDRAW_ALGORITHM_REJECTION;
-}
+inline bool runs_on_cpu_only(TokendrawAlgorithm algorithm) { return algorithm == TOKENDRAW_ALGORITHM_REFERENCE; }
 
 }  // namespace tokendraw::api

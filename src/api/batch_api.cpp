@@ -110,8 +110,14 @@ using tokendraw::api::report;
 
 extern "C" {
 
-void tokendraw_init_batch(TokendrawBatch* batch) {
-  if (batch != nullptr) tokendraw::request::set_batch_defaults(batch);
+// In brackets, so that it is no use of the macro.
+void(tokendraw_init_batch)(TokendrawBatch* batch) {
+  tokendraw_init_sized_batch(batch, tokendraw::request::kFirstBatchBytes);
+}
+
+void tokendraw_init_sized_batch(TokendrawBatch* batch, size_t struct_size) {
+  if (batch == nullptr || struct_size < tokendraw::request::kFirstBatchBytes) return;
+  tokendraw::request::set_batch_defaults(batch, struct_size);
 }
 
 TokendrawStatus tokendraw_get_workspace_bytes(const TokendrawSampler* sampler, const TokendrawBatch* batch,

@@ -6,7 +6,8 @@
 namespace tokendraw::api {
 
 plan::Plan make_cpu_plan(const CpuPart& cpu, TokendrawAlgorithm algorithm, const request::Request& request) {
-  return plan::make_plan(plan::shape_of(request), {algorithm, cpu.engine.threads()}, cpu.engine.facts());
+  return plan::make_plan(plan::shape_of(request), {algorithm, cpu.engine.threads(), TOKENDRAW_GPU_WAY_AUTO},
+                         cpu.engine.facts());
 }
 
 void run_on_cpu(CpuPart* cpu, const plan::Plan& plan, const request::Request& request, void* workspace) {

@@ -83,10 +83,10 @@ extern "C" TokendrawStatus tokendraw_describe_device_plan(const TokendrawDeviceI
   const request::Refusal refusal = request::make_request(batch, &request);
   if (refusal) return api::report(refusal.status, "%s", refusal.message);
   facts.target = target;
-  if (facts.backend != plan::Backend::kCpu) plan::set_cluster_facts(target, &facts);
+  if (facts.backend != plan::Backend::kCpu) plan::set_target_facts(target, &facts);
   const int32_t threads = facts.backend == plan::Backend::kCpu ? facts.compute_units : 1;
-  const size_t whole =
-      plan::describe(plan::make_plan(plan::shape_of(request), {algorithm, threads}, facts), text, capacity);
+  const plan::Choices choices = {algorithm, threads, TOKENDRAW_GPU_WAY_AUTO};
+  const size_t whole = plan::describe(plan::make_plan(plan::shape_of(request), choices, facts), text, capacity);
   if (needed != nullptr) *needed = whole;
   return TOKENDRAW_OK;
 }

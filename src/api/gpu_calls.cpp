@@ -65,7 +65,7 @@ Failure run_from_host(GpuPart* gpu, TokendrawAlgorithm algorithm, const Request&
 }  // namespace
 
 plan::Plan make_gpu_plan(const GpuPart& gpu, TokendrawAlgorithm algorithm, const Request& request) {
-  return plan::make_plan(plan::shape_of(request), {algorithm, 1}, gpu.device.description().facts);
+  return plan::make_plan(plan::shape_of(request), {algorithm, 1, gpu.way}, gpu.device.description().facts);
 }
 
 TokendrawStatus sample_on_gpu(TokendrawSampler* sampler, const plan::Plan& plan, const Request& request,

@@ -9,7 +9,8 @@
 static_assert(static_cast<uint32_t>(TOKENDRAW_ROW_NAN_LOGIT) == tokendraw::draw::kNanLogit &&
               static_cast<uint32_t>(TOKENDRAW_ROW_BAD_ID) == tokendraw::draw::kBadId &&
               static_cast<uint32_t>(TOKENDRAW_ROW_BAD_PARAMETER) == tokendraw::draw::kBadParameter &&
-              static_cast<uint32_t>(TOKENDRAW_ROW_NO_CANDIDATE) == tokendraw::draw::kNoCandidate);
+              static_cast<uint32_t>(TOKENDRAW_ROW_NO_CANDIDATE) == tokendraw::draw::kNoCandidate &&
+              static_cast<uint32_t>(TOKENDRAW_ROW_BAD_PROBABILITY) == tokendraw::draw::kBadProbability);
 
 extern "C" {
 
@@ -46,6 +47,7 @@ const char* tokendraw_status_name(TokendrawStatus status) {
     TOKENDRAW_STATUS_NAME(TOKENDRAW_INVALID_ON_GPU_FAILURE)
     TOKENDRAW_STATUS_NAME(TOKENDRAW_INVALID_CPU_TARGET)
     TOKENDRAW_STATUS_NAME(TOKENDRAW_INVALID_INDEX)
+    TOKENDRAW_STATUS_NAME(TOKENDRAW_INVALID_GPU_WAY)
     TOKENDRAW_STATUS_NAME(TOKENDRAW_INVALID_BATCH)
     TOKENDRAW_STATUS_NAME(TOKENDRAW_INVALID_LOGITS)
     TOKENDRAW_STATUS_NAME(TOKENDRAW_INVALID_DTYPE)
@@ -78,6 +80,20 @@ const char* tokendraw_status_name(TokendrawStatus status) {
     TOKENDRAW_STATUS_NAME(TOKENDRAW_INVALID_OUTPUTS)
     TOKENDRAW_STATUS_NAME(TOKENDRAW_INVALID_WORKSPACE)
     TOKENDRAW_STATUS_NAME(TOKENDRAW_INVALID_WORKSPACE_BYTES)
+    TOKENDRAW_STATUS_NAME(TOKENDRAW_INVALID_OPERATION)
+    TOKENDRAW_STATUS_NAME(TOKENDRAW_INVALID_MEMORY)
+    TOKENDRAW_STATUS_NAME(TOKENDRAW_INVALID_INPUT)
+    TOKENDRAW_STATUS_NAME(TOKENDRAW_INVALID_INPUT_STRIDE)
+    TOKENDRAW_STATUS_NAME(TOKENDRAW_INVALID_OUTPUT)
+    TOKENDRAW_STATUS_NAME(TOKENDRAW_INVALID_OUTPUT_DTYPE)
+    TOKENDRAW_STATUS_NAME(TOKENDRAW_INVALID_OUTPUT_STRIDE)
+    TOKENDRAW_STATUS_NAME(TOKENDRAW_INVALID_LOG)
+    TOKENDRAW_STATUS_NAME(TOKENDRAW_INVALID_NUMBER)
+    TOKENDRAW_STATUS_NAME(TOKENDRAW_INVALID_EXCLUSIVE)
+    TOKENDRAW_STATUS_NAME(TOKENDRAW_INVALID_GENERATOR)
+    TOKENDRAW_STATUS_NAME(TOKENDRAW_INVALID_KIND)
+    TOKENDRAW_STATUS_NAME(TOKENDRAW_INVALID_COUNT)
+    TOKENDRAW_STATUS_NAME(TOKENDRAW_INVALID_SUBSEQUENCE)
   }
 #undef TOKENDRAW_STATUS_NAME
   return "TOKENDRAW_UNKNOWN_STATUS";
@@ -93,6 +109,8 @@ const char* tokendraw_row_status_name(uint32_t bit) {
       return "BAD_PARAMETER";
     case TOKENDRAW_ROW_NO_CANDIDATE:
       return "NO_CANDIDATE";
+    case TOKENDRAW_ROW_BAD_PROBABILITY:
+      return "BAD_PROBABILITY";
     default:
       return "UNKNOWN";
   }
@@ -124,6 +142,22 @@ const char* tokendraw_algorithm_name(TokendrawAlgorithm algorithm) {
       return "reference";
     case TOKENDRAW_ALGORITHM_REJECTION:
       return "rejection";
+  }
+  return "unknown";
+}
+
+const char* tokendraw_gpu_way_name(TokendrawGpuWay way) {
+  switch (way) {
+    case TOKENDRAW_GPU_WAY_AUTO:
+      return "auto";
+    case TOKENDRAW_GPU_WAY_BLOCK:
+      return "block";
+    case TOKENDRAW_GPU_WAY_SMALL_BLOCK:
+      return "small-block";
+    case TOKENDRAW_GPU_WAY_SPLIT:
+      return "split";
+    case TOKENDRAW_GPU_WAY_CLUSTER:
+      return "cluster";
   }
   return "unknown";
 }

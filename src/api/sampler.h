@@ -21,10 +21,11 @@ struct CpuPart {
 };
 
 struct GpuPart {
-  GpuPart(TokendrawBackend served_by, const backend::Table* table)
-      : backend(served_by), device(table), kept_arrays(&device), kept_workspace(&device) {}
+  GpuPart(TokendrawBackend served_by, TokendrawGpuWay chosen_way, const backend::Table* table)
+      : backend(served_by), way(chosen_way), device(table), kept_arrays(&device), kept_workspace(&device) {}
 
   TokendrawBackend backend;
+  TokendrawGpuWay way;
   backend::OpenDevice device;
   // Guarded by kept_memory_in_use.
   backend::DeviceMemory kept_arrays;

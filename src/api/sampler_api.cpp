@@ -61,6 +61,9 @@ TokendrawStatus check_choices(const TokendrawSamplerOptions& o) {
     return report(TOKENDRAW_INVALID_CPU_TARGET,
                   "cpu_target is \"%.40s\", which this library or this processor does not have", o.cpu_target);
   }
+  if (o.gpu_way < TOKENDRAW_GPU_WAY_AUTO || o.gpu_way > TOKENDRAW_GPU_WAY_CLUSTER) {
+    return report(TOKENDRAW_INVALID_GPU_WAY, "gpu_way is %d, which is no TokendrawGpuWay", static_cast<int>(o.gpu_way));
+  }
   return TOKENDRAW_OK;
 }
 
@@ -81,7 +84,8 @@ std::unique_ptr<CpuPart> make_cpu_part(const TokendrawSamplerOptions& options) {
 }
 
 // Opens the device for `sampler`, or says why this sampler cannot run there.
-backend::Failure make_gpu_part(TokendrawBackend backend, int32_t device, TokendrawSampler* sampler) {
+backend::Failure make_gpu_part(TokendrawBackend backend, const TokendrawSamplerOptions& options,
+                               TokendrawSampler* sampler) {
   const backend::Loaded& loaded = load_gpu_backend(backend);
   backend::Failure failure;
   if (loaded.table == nullptr) {
@@ -92,8 +96,8 @@ backend::Failure make_gpu_part(TokendrawBackend backend, int32_t device, Tokendr
     std::snprintf(failure.message, sizeof failure.message, "algorithm %s runs on the cpu only",
                   tokendraw_algorithm_name(sampler->algorithm));
   } else {
-    sampler->gpu = std::make_unique<GpuPart>(backend, loaded.table);
-    failure = sampler->gpu->device.open(device < 0 ? 0 : device);
+    sampler->gpu = std::make_unique<GpuPart>(backend, options.gpu_way, loaded.table);
+    failure = sampler->gpu->device.open(options.device < 0 ? 0 : options.device);
     if (failure) sampler->gpu.reset();
   }
   return failure;
@@ -114,7 +118,7 @@ TokendrawStatus create(const TokendrawSamplerOptions* given, TokendrawSampler** 
   auto made = std::make_unique<TokendrawSampler>();
   made->algorithm = options.algorithm;
   backend::Failure failure;
-  if (!on_cpu) failure = make_gpu_part(backend, options.device, made.get());
+  if (!on_cpu) failure = make_gpu_part(backend, options, made.get());
   if (failure && !cpu_stands_in) {
     return report(failure.status, "%s: %s", tokendraw_backend_name(backend), failure.message);
   }

@@ -77,11 +77,17 @@ bool fits(const char* file, const Table& table, Loaded* loaded) {
                   file, table.request_bytes, table.plan_bytes, sizeof(request::Request), sizeof(plan::Plan));
     return false;
   }
+  if (table.operation_bytes != sizeof(request::Operation)) {
+    std::snprintf(loaded->reason, sizeof loaded->reason,
+                  "%s has operations of %zu bytes, but this library of %zu; install both from one build", file,
+                  table.operation_bytes, sizeof(request::Operation));
+    return false;
+  }
   const bool complete = table.count_devices != nullptr && table.describe_device != nullptr && table.open != nullptr &&
-                        table.close != nullptr && table.run != nullptr && table.allocate != nullptr &&
-                        table.release != nullptr && table.copy != nullptr && table.synchronize != nullptr &&
-                        table.is_capturing != nullptr && table.create_stream != nullptr &&
-                        table.destroy_stream != nullptr;
+                        table.close != nullptr && table.run != nullptr && table.run_operation != nullptr &&
+                        table.allocate != nullptr && table.release != nullptr && table.copy != nullptr &&
+                        table.synchronize != nullptr && table.is_capturing != nullptr &&
+                        table.create_stream != nullptr && table.destroy_stream != nullptr;
   if (!complete) {
     std::snprintf(loaded->reason, sizeof loaded->reason, "%s is no backend: functions are missing from its table",
                   file);

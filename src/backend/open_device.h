@@ -29,6 +29,9 @@ class OpenDevice {
   Failure run(const plan::Plan& plan, const request::Request& request, void* workspace, void* stream) const {
     return table_->run(device_, &plan, &request, workspace, stream);
   }
+  Failure run_operation(const request::Operation& operation, void* stream) const {
+    return table_->run_operation(device_, &operation, stream);
+  }
   Failure allocate(size_t bytes, void** memory) const { return table_->allocate(device_, bytes, memory); }
   void release(void* memory) const { table_->release(device_, memory); }
   Failure copy(void* to, const void* from, size_t bytes, CopyKind kind, void* stream) const {

@@ -8,11 +8,12 @@
 #include <cstdint>
 
 #include "plan/plan.h"
+#include "request/operation.h"
 #include "request/request.h"
 
 namespace tokendraw::backend {
 
-inline constexpr uint32_t kAbi = 1;
+inline constexpr uint32_t kAbi = 2;
 inline constexpr const char* kTableFunction = "tokendraw_backend_table";
 
 // Why something failed. status is one of the TOKENDRAW_ERROR_... values.
@@ -40,6 +41,7 @@ struct Table {
   uint32_t library_version;  // tokendraw_version() of the sources
   size_t request_bytes;
   size_t plan_bytes;
+  size_t operation_bytes;
 
   // Counts the devices that this backend can use; where there is none, says why.
   Failure (*count_devices)(int32_t* count);
@@ -53,6 +55,9 @@ struct Table {
   // bytes of device memory at any alignment.
   Failure (*run)(Device* device, const plan::Plan* plan, const request::Request* request, void* workspace,
                  void* stream);
+
+  // The same for a building block, whose arrays lie in device memory and which needs no workspace.
+  Failure (*run_operation)(Device* device, const request::Operation* operation, void* stream);
 
   // Device memory and transfers, for the calls that move data between host and device.
   Failure (*allocate)(Device* device, size_t bytes, void** memory);

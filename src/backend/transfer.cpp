@@ -109,6 +109,7 @@ void take_params(Request& r, Placer* placer) {
   placer->output(r.kept, r.rows);
   placer->output(r.kept_mass, r.rows);
   placer->output(r.logprob, r.rows);
+  placer->output(r.rounds, r.rows);
 }
 
 Failure copy_array(const OpenDevice& device, const Array& array, CopyKind kind, void* stream) {

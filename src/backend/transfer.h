@@ -28,7 +28,7 @@ struct Array {
 };
 
 struct Placement {
-  static constexpr int32_t kMostArrays = 27;
+  static constexpr int32_t kMostArrays = 28;
   request::Request request;  // as given, but with these arrays in the block
   Array arrays[kMostArrays];
   int32_t count;

@@ -23,7 +23,7 @@ RowResult sample_row(const Run& run, const RowInputs& inputs, const RowScratch& 
     case plan::Algorithm::kReference:
       return reference_row(inputs, wants_logprob, scratch.reference);
     case plan::Algorithm::kRejection:
-      return reference_rejection_row(inputs, wants_logprob, scratch.reference, nullptr);
+      return reference_rejection_row(inputs, wants_logprob, scratch.reference);
     case plan::Algorithm::kCandidates:
     case plan::Algorithm::kRefine:
       break;
@@ -56,6 +56,11 @@ void Engine::run(const plan::Plan& plan, const request::Request& request, void* 
   const FloatEnvironment environment;
   Run run = {plan, request, *kernels_, workspace};
   pool_.run(request.rows, plan.threads, run_row, &run);
+}
+
+void Engine::run_rows(int64_t rows, int32_t threads, ThreadPool::Task task, void* context) {
+  const FloatEnvironment environment;
+  pool_.run(rows, threads, task, context);
 }
 
 }  // namespace tokendraw::cpu

@@ -26,6 +26,9 @@ class Engine {
   // Precondition: the workspace has workspace_bytes(plan) bytes and the plan was made for this request and engine.
   void run(const plan::Plan& plan, const request::Request& request, void* workspace);
 
+  // Calls task(context, row, slot) for each row from at most `threads` threads, in the contract's float environment.
+  void run_rows(int64_t rows, int32_t threads, ThreadPool::Task task, void* context);
+
  private:
   const ChunkKernels* kernels_;
   ThreadPool pool_;

@@ -174,19 +174,17 @@ RowResult reference_row(const RowInputs& inputs, bool wants_logprob, const Refer
   return result;
 }
 
-RowResult reference_rejection_row(const RowInputs& inputs, bool wants_logprob, const ReferenceScratch& scratch,
-                                  int* rounds) {
+RowResult reference_rejection_row(const RowInputs& inputs, bool wants_logprob, const ReferenceScratch& scratch) {
   RowResult result;
   SortedRow row = {};
-  int round = 0;
   if (begin_row(inputs, scratch, &row, &result)) {
     uint64_t need = 0;
     count_kept(row, kept_ranks(row, inputs.params, &need), &result);
     draw::RejectionInterval interval;
-    for (bool accepted = false; !accepted; ++round) {
-      assert(round < draw::kMaxRejectionRounds);
+    for (bool accepted = false; !accepted; ++result.rounds) {
+      assert(result.rounds < draw::kMaxRejectionRounds);
       const uint64_t random = draw::random_bits(inputs.seed, inputs.stream, inputs.offset,
-                                                draw::kPurposeRejection + static_cast<uint32_t>(round));
+                                                draw::kPurposeRejection + static_cast<uint32_t>(result.rounds));
       result.token = draw_above(row, inputs.params.scale, interval.low, random);
       const uint64_t pivot1 = draw::rank_key(row.x[result.token], static_cast<uint32_t>(result.token));
       const uint64_t pivot2 = draw::second_pivot(interval, pivot1);
@@ -196,7 +194,6 @@ RowResult reference_rejection_row(const RowInputs& inputs, bool wants_logprob, c
       }
     }
   }
-  if (rounds != nullptr) *rounds = round;
   if (wants_logprob && result.has_token()) result.logprob = row_logprob(inputs, result.token, row.x, row.max);
   return result;
 }

@@ -19,8 +19,7 @@ struct ReferenceScratch {
 // Sections 1 to 7.
 RowResult reference_row(const RowInputs& inputs, bool wants_logprob, const ReferenceScratch& scratch);
 
-// Section 8, dual-pivot rejection sampling. *rounds (may be nullptr): the number of rounds it took, 0 for a greedy row.
-RowResult reference_rejection_row(const RowInputs& inputs, bool wants_logprob, const ReferenceScratch& scratch,
-                                  int* rounds);
+// Section 8, dual-pivot rejection sampling.
+RowResult reference_rejection_row(const RowInputs& inputs, bool wants_logprob, const ReferenceScratch& scratch);
 
 }  // namespace tokendraw::cpu

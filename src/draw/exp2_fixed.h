@@ -20,9 +20,8 @@ struct Exp2Coefficients {
   static constexpr float k1 = 0x1.62e42ap-1f;
 };
 
-// 2^fraction for |fraction| <= 1/2, rounded first to a multiple of 2^-21, which makes weights monotone.
-TOKENDRAW_HD float exp2_of_fraction(float fraction) {
-  const float f = sub_rn(add_rn(fraction, 6.0f), 6.0f);
+// 2^f for |f| <= 1/2.
+TOKENDRAW_HD float exp2_polynomial(float f) {
   float p = Exp2Coefficients::k5;
   p = fma_rn(p, f, Exp2Coefficients::k4);
   p = fma_rn(p, f, Exp2Coefficients::k3);
@@ -30,6 +29,9 @@ TOKENDRAW_HD float exp2_of_fraction(float fraction) {
   p = fma_rn(p, f, Exp2Coefficients::k1);
   return fma_rn(p, f, 1.0f);
 }
+
+// 2^fraction for |fraction| <= 1/2, rounded first to a multiple of 2^-21, which makes weights monotone.
+TOKENDRAW_HD float exp2_of_fraction(float fraction) { return exp2_polynomial(sub_rn(add_rn(fraction, 6.0f), 6.0f)); }
 
 TOKENDRAW_HD uint64_t exp2_fixed(float y) {
   if (!(y >= -64.0f)) return 0;
@@ -40,18 +42,42 @@ TOKENDRAW_HD uint64_t exp2_fixed(float y) {
   return exponent >= -18 ? mantissa << (18 + exponent) : mantissa >> (-18 - exponent);
 }
 
-// The same for y <= 0 and NaN in fewer operations, for loops over whole rows on a GPU: adding 1.5 * 2^23 rounds to an
-// integer, P is read off the bits of p instead of converted, and one shift to the right does for both of the above.
-TOKENDRAW_HD uint64_t exp2_fixed_quick(float y) {
-  constexpr float kRound = 12582912.0f;  // its bits: 0x4b400000
-  y = y > -44.0f ? y : -44.0f;           // W(-44) = 0
+// 2^y in two parts, for loops over whole rows on a GPU: 2^n * p, in few operations.
+struct Exp2Parts {
+  float p;           // in [1/2, 2)
+  uint32_t n_above;  // n + kAbove in its low 12 bits
+};
+
+// y <= 0 or NaN; at and below -44, as for NaN, n is -44. Adding 1.5 * 2^23 + kAbove, which is even, rounds to an
+// integer as rint_even does; y - n is exact, so y - n + 6 is rounded once, as in exp2_of_fraction, if 6 - n is added to
+// y.
+template <uint32_t kAbove>
+TOKENDRAW_HD Exp2Parts exp2_parts(float y) {
+  static_assert(kAbove % 2 == 0 && kAbove < 2048);
+  constexpr float kRound = 12582912.0f + static_cast<float>(kAbove);  // its bits: 0x4b400000 + kAbove
+  y = y > -44.0f ? y : -44.0f;                                        // W(-44) = 0
   const float rounded = add_rn(y, kRound);
-  const float n = sub_rn(rounded, kRound);
-  const float p = exp2_of_fraction(sub_rn(y, n));
-  const uint32_t bits = float_bits(p);  // p is in [1/2, 2)
+  const float six_less_n = sub_rn(kRound + 6.0f, rounded);
+  return {exp2_polynomial(sub_rn(add_rn(y, six_less_n), 6.0f)), float_bits(rounded)};
+}
+
+// exp2_fixed for y <= 0 and NaN: P is read off the bits of p instead of converted, and one shift to the right does for
+// shifts both ways.
+TOKENDRAW_HD uint64_t exp2_fixed_quick(float y) {
+  const Exp2Parts parts = exp2_parts<0>(y);
+  const uint32_t bits = float_bits(parts.p);
   const uint64_t mantissa = (bits & 0x7fffffu) | 0x800000u;
-  const uint32_t shift = 127u + 0x4b400000u - (bits >> 23) - float_bits(rounded);
+  const uint32_t shift = 127u + 0x4b400000u - (bits >> 23) - parts.n_above;
   return (mantissa << 19) >> shift;
+}
+
+// For y <= 0 and NaN: a double whose integer part is exp2_fixed(y). Its exponent is that of p plus n + 42, behind
+// another bias.
+TOKENDRAW_HD double exp2_unrounded(float y) {
+  const Exp2Parts parts = exp2_parts<1023 - 127 + 42>(y);
+  const uint32_t bits = float_bits(parts.p);
+  const uint32_t high = (bits >> 3) + (parts.n_above << 20);
+  return bits_double(static_cast<uint64_t>(high) << 32 | bits << 29);
 }
 
 // The weight of effective logit x in a row whose largest is `max`, with a finite scale c = log2(e) / T. max is not -inf

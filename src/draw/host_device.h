@@ -71,6 +71,30 @@ TOKENDRAW_HD float bits_float(uint32_t bits) {
 #endif
 }
 
+TOKENDRAW_HD double bits_double(uint64_t bits) {
+#if defined(__CUDA_ARCH__)
+  return __longlong_as_double(static_cast<long long>(bits));
+#elif defined(__HIP_DEVICE_COMPILE__)
+  return __builtin_bit_cast(double, bits);
+#else
+  double x;
+  std::memcpy(&x, &bits, sizeof x);
+  return x;
+#endif
+}
+
+TOKENDRAW_HD uint64_t double_bits(double x) {
+#if defined(__CUDA_ARCH__)
+  return static_cast<uint64_t>(__double_as_longlong(x));
+#elif defined(__HIP_DEVICE_COMPILE__)
+  return __builtin_bit_cast(uint64_t, x);
+#else
+  uint64_t bits;
+  std::memcpy(&bits, &x, sizeof bits);
+  return bits;
+#endif
+}
+
 TOKENDRAW_HD float infinity() { return bits_float(0x7f800000u); }
 TOKENDRAW_HD bool is_nan(float x) { return x != x; }
 TOKENDRAW_HD bool is_finite(float x) { return (float_bits(x) & 0x7f800000u) != 0x7f800000u; }

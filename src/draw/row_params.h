@@ -14,6 +14,7 @@ enum RowStatus : uint32_t {
   kBadId = 2,
   kBadParameter = 4,
   kNoCandidate = 8,
+  kBadProbability = 16,
 };
 
 enum class TopPBase : int32_t { kAfterTopK = 0, kAll = 1, kAfterAll = 2 };

@@ -7,6 +7,7 @@
 #include <new>
 
 #include "gpu/run.h"
+#include "gpu/run_operation.h"
 
 #if defined(_WIN32)
 #define TOKENDRAW_BACKEND_EXPORT __declspec(dllexport)
@@ -19,6 +20,7 @@ namespace tokendraw::backend {
 struct Device {
   int index;
   bool clusters;  // its kernels have them
+  int wave_width;
 };
 
 }  // namespace tokendraw::backend
@@ -122,7 +124,7 @@ Failure open(int32_t device, Device** opened) {
   platform::Error unprepared = platform::read_device(device, &properties);
   if (!unprepared) unprepared = prepare_clusters(properties, &clusters);
   if (unprepared) return failure_of("preparing the kernels", unprepared);
-  *opened = new (std::nothrow) Device{device, clusters};
+  *opened = new (std::nothrow) Device{device, clusters, properties.wave_width};
   if (*opened != nullptr) return {};
   Failure failed;
   failed.status = TOKENDRAW_ERROR_OUT_OF_MEMORY;
@@ -136,6 +138,12 @@ Failure run_batch(Device* device, const plan::Plan* plan, const request::Request
                   void* stream) {
   return on_device(device, "launching the kernels", [&] {
     return run(*plan, device->clusters, *request, workspace, static_cast<platform::Stream>(stream));
+  });
+}
+
+Failure run_block(Device* device, const request::Operation* operation, void* stream) {
+  return on_device(device, "launching the kernels", [&] {
+    return run_operation(*operation, device->wave_width, static_cast<platform::Stream>(stream));
   });
 }
 
@@ -185,11 +193,13 @@ constexpr backend::Table kTable = {
     TOKENDRAW_VERSION_MAJOR * 10000 + TOKENDRAW_VERSION_MINOR * 100 + TOKENDRAW_VERSION_PATCH,
     sizeof(request::Request),
     sizeof(plan::Plan),
+    sizeof(request::Operation),
     count_devices,
     describe_device,
     open,
     close,
     run_batch,
+    run_block,
     allocate,
     release,
     copy,

@@ -11,11 +11,13 @@ using Kernel = void (*)(Arguments);
 
 struct KernelSet {
   Kernel sample_row;
+  Kernel sample_row_small;  // by smaller blocks, more of which are under way
   Kernel split_maxima;
   Kernel split_masses;
   Kernel split_search;
   Kernel split_finish;
   Kernel sample_resident;
+  Kernel sample_rejection;
 };
 
 template <request::Dtype kDtype, int kWave>

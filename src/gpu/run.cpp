@@ -42,7 +42,7 @@ Arguments make_arguments(const plan::Plan& plan, const plan::GpuWorkspaceLayout&
   for (int32_t blocks = plan.gpu.cluster; blocks > 1; blocks /= 2) ++a.cluster_shift;
   a.block_lines = plan.gpu.block_lines;
   a.warp_groups = plan.gpu.warp_groups;
-  a.try_candidates = plan.algorithm == plan::Algorithm::kCandidates;
+  a.try_candidates = plan.algorithm != plan::Algorithm::kRefine;
   a.wants_logprob = plan.shape.wants_logprob;
   a.group_max = at<float>(workspace, layout.group_max);
   a.group_mass = at<uint64_t>(workspace, layout.group_mass);
@@ -94,6 +94,9 @@ platform::Error run(const plan::Plan& plan, bool clusters, const request::Reques
     if (!error) error = platform::launch(list_tables_kernel(), {rows, 1}, kThreads, stream, a);
   }
   if (error) return error;
+  if (plan.algorithm == plan::Algorithm::kRejection) {
+    return platform::launch(kernels.sample_rejection, {rows, 1}, kThreads, stream, a);
+  }
   if (plan.gpu.cluster > 0) {
     platform::LaunchShape shape = {};
     shape.grid = {rows * static_cast<uint32_t>(plan.gpu.cluster), 1};
@@ -105,11 +108,15 @@ platform::Error run(const plan::Plan& plan, bool clusters, const request::Reques
     if (clusters && !platform::is_about_shape(error)) return error;
     // A device that is known to have such clusters cannot place them now: a part of one, or code for older ones.
     plan::Plan one_block = plan;
-    one_block.gpu = plan::make_one_block_plan(plan.shape, plan.gpu.wave_width);
+    one_block.gpu = plan::make_one_block_plan(plan.shape, plan::GpuWay::kBlock, plan.gpu.wave_width);
     return platform::launch(kernels.sample_row, {rows, 1}, kThreads, stream,
                             make_arguments(one_block, layout, request, aligned));
   }
-  if (plan.gpu.splits == 1) return platform::launch(kernels.sample_row, {rows, 1}, kThreads, stream, a);
+  if (plan.gpu.splits == 1) {
+    const bool small = plan.gpu.way == plan::GpuWay::kSmallBlock;
+    const auto threads = static_cast<uint32_t>(plan.gpu.block_threads);
+    return platform::launch(small ? kernels.sample_row_small : kernels.sample_row, {rows, 1}, threads, stream, a);
+  }
   const platform::Grid split = {static_cast<uint32_t>(plan.gpu.splits), rows};
   error = platform::launch(kernels.split_maxima, split, kThreads, stream, a);
   if (!error) error = platform::launch(kernels.split_masses, split, kThreads, stream, a);

@@ -13,6 +13,10 @@ struct DeviceFacts;
 
 // What every kernel is compiled for.
 inline constexpr int32_t kGpuBlockThreads = 512;
+inline constexpr int32_t kGpuSmallBlockThreads = 256;  // where rows are many,
+inline constexpr int32_t kGpuManyRows = 2;             // more than so many a multiprocessor,
+// and where four of these blocks find room in its shared memory, so that as many threads are under way.
+inline constexpr int32_t kGpuSmallBlocksSharedBytes = 4 * 28 * 1024;
 inline constexpr int32_t kGpuMaxGroups = 512;  // group maxima of a row, in shared memory: one a thread
 
 // The largest number of rows that are split over blocks, and of blocks that share a row. They bound the workspace.
@@ -33,10 +37,15 @@ inline constexpr int32_t kGpuClusterGroups = 128;             // of a block, at 
 inline constexpr int32_t kGpuClusterMaxima = 1024;            // that the blocks of a cluster tell each other
 inline constexpr int32_t kGpuClusterStaticBytes = 12 * 1024;  // of shared memory beside the logits, at most
 
+// What works on a row: TokendrawGpuWay, but AUTO only where it is asked for.
+enum class GpuWay : int32_t { kAuto = 0, kBlock = 1, kSmallBlock = 2, kSplit = 3, kCluster = 4 };
+
 struct GpuPlan {
+  GpuWay way;
   int32_t wave_width;            // lanes in a warp
   int32_t line;                  // logits that a warp reads at once: 16 bytes a lane
   int32_t group_lines;           // lines of one group maximum, a power of two
+  int32_t block_threads;         // of the block or blocks of a row
   int32_t groups;                // the most that a row has, whatever its alignment
   int32_t splits;                // blocks that share a row through memory; 1: one block does all of it
   int32_t cluster;               // blocks of the cluster that holds a row in shared memory; 0: rows are not held
@@ -48,13 +57,14 @@ struct GpuPlan {
   friend bool operator==(const GpuPlan&, const GpuPlan&) = default;
 };
 
-GpuPlan make_gpu_plan(const Shape& shape, const DeviceFacts& facts);
+// By the way asked for, if it can serve the shape on the device.
+GpuPlan make_gpu_plan(const Shape& shape, GpuWay asked, const DeviceFacts& facts);
 
 // One block a row, which every device can run.
-GpuPlan make_one_block_plan(const Shape& shape, int32_t wave_width);
+GpuPlan make_one_block_plan(const Shape& shape, GpuWay way, int32_t wave_width);
 
-// What is known of a device's clusters by its architecture; 1 and 0 of one that is not known.
-void set_cluster_facts(const char* target, DeviceFacts* facts);
+// What is known of a device's clusters and shared memory by its architecture; 1 and 0 of one that is not known.
+void set_target_facts(const char* target, DeviceFacts* facts);
 
 // Bytes of device memory at any alignment. Never less for a larger vocab, rows or entries.
 size_t gpu_workspace_bytes(const Plan& plan);

@@ -49,6 +49,38 @@ const char* dtype_name(request::Dtype dtype) {
   return "unknown";
 }
 
+const char* way_name(GpuWay way) {
+  switch (way) {
+    case GpuWay::kBlock:
+      return "block";
+    case GpuWay::kSmallBlock:
+      return "small-block";
+    case GpuWay::kSplit:
+      return "split";
+    case GpuWay::kCluster:
+      return "cluster";
+    case GpuWay::kAuto:
+      break;
+  }
+  return "auto";
+}
+
+const char* meaning_of_way(GpuWay way) {
+  switch (way) {
+    case GpuWay::kBlock:
+      return "one block reads a row";
+    case GpuWay::kSmallBlock:
+      return "many rows, each read by one block of few threads";
+    case GpuWay::kSplit:
+      return "few rows, each read by several blocks";
+    case GpuWay::kCluster:
+      return "few rows, each held in the shared memory of a cluster and read once";
+    case GpuWay::kAuto:
+      break;
+  }
+  return "";
+}
+
 const char* reason(const Plan& plan) {
   if (plan.algorithm_forced) return "the sampler's options name it";
   return "group maxima give a sure threshold in the one read; rows it cannot serve continue as refine";
@@ -69,16 +101,23 @@ Algorithm chosen(TokendrawAlgorithm algorithm) {
   return Algorithm::kCandidates;
 }
 
+static_assert(static_cast<int32_t>(TOKENDRAW_GPU_WAY_AUTO) == static_cast<int32_t>(GpuWay::kAuto) &&
+              static_cast<int32_t>(TOKENDRAW_GPU_WAY_BLOCK) == static_cast<int32_t>(GpuWay::kBlock) &&
+              static_cast<int32_t>(TOKENDRAW_GPU_WAY_SMALL_BLOCK) == static_cast<int32_t>(GpuWay::kSmallBlock) &&
+              static_cast<int32_t>(TOKENDRAW_GPU_WAY_SPLIT) == static_cast<int32_t>(GpuWay::kSplit) &&
+              static_cast<int32_t>(TOKENDRAW_GPU_WAY_CLUSTER) == static_cast<int32_t>(GpuWay::kCluster));
+
 }  // namespace
 
 bool operator==(const Plan& a, const Plan& b) {
   const Shape& s = a.shape;
   const Shape& t = b.shape;
   return a.backend == b.backend && a.algorithm == b.algorithm && a.algorithm_forced == b.algorithm_forced &&
-         std::strcmp(a.target, b.target) == 0 && a.threads == b.threads && a.chunk == b.chunk && a.chunks == b.chunks &&
-         a.candidate_top_k == b.candidate_top_k && s.vocab == t.vocab && s.rows == t.rows && s.dtype == t.dtype &&
-         s.edited == t.edited && s.has_lists == t.has_lists && s.bias_entries == t.bias_entries &&
-         s.history_entries == t.history_entries && s.wants_logprob == t.wants_logprob && a.gpu == b.gpu;
+         a.asked_way == b.asked_way && std::strcmp(a.target, b.target) == 0 && a.threads == b.threads &&
+         a.chunk == b.chunk && a.chunks == b.chunks && a.candidate_top_k == b.candidate_top_k && s.vocab == t.vocab &&
+         s.rows == t.rows && s.dtype == t.dtype && s.edited == t.edited && s.has_lists == t.has_lists &&
+         s.bias_entries == t.bias_entries && s.history_entries == t.history_entries &&
+         s.wants_logprob == t.wants_logprob && a.gpu == b.gpu;
 }
 
 Shape shape_of(const request::Request& request) {
@@ -106,7 +145,10 @@ Plan make_plan(const Shape& shape, const Choices& choices, const DeviceFacts& fa
     plan.chunk = kCpuChunk;
     plan.chunks = (shape.vocab + kCpuChunk - 1) / kCpuChunk;
   } else {
-    plan.gpu = make_gpu_plan(shape, facts);
+    plan.asked_way = choices.gpu_way;
+    const auto asked = static_cast<GpuWay>(choices.gpu_way);
+    plan.gpu = plan.algorithm == Algorithm::kRejection ? make_one_block_plan(shape, GpuWay::kBlock, facts.wave_width)
+                                                       : make_gpu_plan(shape, asked, facts);
     plan.chunk = plan.gpu.line * plan.gpu.group_lines;
     plan.chunks = plan.gpu.groups;
   }
@@ -118,20 +160,28 @@ Plan make_plan(const Shape& shape, const Choices& choices, const DeviceFacts& fa
 }
 
 size_t describe(const Plan& plan, char* text, size_t capacity) {
-  char where[320];
+  char where[400];
   if (plan.backend == Backend::kCpu) {
     std::snprintf(where, sizeof where, "threads: %d", plan.threads);
-  } else if (plan.gpu.cluster > 0) {
-    std::snprintf(where, sizeof where,
-                  "way: few rows, each held in the shared memory of a cluster and read once\n"
-                  "blocks: a cluster of %d a row, %d threads and at most %d bytes of the row each\n"
-                  "launches: %d\nworkspace: %zu bytes",
-                  plan.gpu.cluster, kGpuClusterThreads, plan.gpu.cluster_shared_bytes, plan.gpu.launches,
-                  gpu_workspace_bytes(plan));
   } else {
-    const char* way = plan.gpu.splits > 1 ? "few rows, each read by several blocks" : "one block reads a row";
-    std::snprintf(where, sizeof where, "way: %s\nblocks: %d a row, %d threads each\nlaunches: %d\nworkspace: %zu bytes",
-                  way, plan.gpu.splits, kGpuBlockThreads, plan.gpu.launches, gpu_workspace_bytes(plan));
+    const GpuPlan& gpu = plan.gpu;
+    char blocks[120];
+    if (gpu.way == GpuWay::kCluster) {
+      std::snprintf(blocks, sizeof blocks, "a cluster of %d a row, %d threads and at most %d bytes of the row each",
+                    gpu.cluster, gpu.block_threads, gpu.cluster_shared_bytes);
+    } else {
+      std::snprintf(blocks, sizeof blocks, "%d a row, %d threads each", gpu.splits, gpu.block_threads);
+    }
+    const bool as_asked = static_cast<GpuWay>(plan.asked_way) == gpu.way;
+    const bool asked = plan.asked_way != TOKENDRAW_GPU_WAY_AUTO;
+    std::snprintf(where, sizeof where, "way: %s (%s%s)\nblocks: %s\nlaunches: %d\nworkspace: %zu bytes",
+                  way_name(gpu.way),
+                  plan.algorithm == Algorithm::kRejection ? "one block reads a row, once more in every round"
+                                                          : meaning_of_way(gpu.way),
+                  !asked     ? ""
+                  : as_asked ? "; the sampler's options name it"
+                             : "; what the sampler's options name cannot serve this batch",
+                  blocks, gpu.launches, gpu_workspace_bytes(plan));
   }
   const int length =
       std::snprintf(text, capacity,

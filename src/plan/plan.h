@@ -26,6 +26,7 @@ struct DeviceFacts {
 struct Choices {
   TokendrawAlgorithm algorithm;
   int32_t threads;
+  TokendrawGpuWay gpu_way;
 };
 
 // What the plan depends on of a request.
@@ -44,6 +45,7 @@ struct Plan {
   Backend backend;
   Algorithm algorithm;
   bool algorithm_forced;
+  TokendrawGpuWay asked_way;  // of a GPU; gpu.way is what came of it
   const char* target;
   int32_t threads;          // that take part, the caller's included
   int32_t chunk;            // logits per group maximum

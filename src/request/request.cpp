@@ -2,32 +2,19 @@
 #include "request/request.h"
 
 #include <cmath>
-#include <cstdarg>
-#include <cstdio>
+#include <cstring>
 #include <initializer_list>
+
+#include "request/refuse.h"
 
 namespace tokendraw::request {
 namespace {
 
-#if defined(__GNUC__)
-__attribute__((format(printf, 2, 3)))
-#endif
-Refusal
-refuse(TokendrawStatus status, const char* format, ...) {
-  Refusal refusal;
-  refusal.status = status;
-  va_list arguments;
-  va_start(arguments, format);
-  std::vsnprintf(refusal.message, sizeof refusal.message, format, arguments);
-  va_end(arguments);
-  return refusal;
-}
-
 // The batch as this version knows it: a caller of another version may hold a shorter or longer struct.
 Refusal read_versioned(const TokendrawBatch* batch, TokendrawBatch* known) {
   if (batch == nullptr) return refuse(TOKENDRAW_INVALID_BATCH, "batch is NULL");
-  // 0.1.0 is the first version. A later one that adds fields at the end will accept this size as well.
-  if (batch->struct_size < sizeof *known) {
+  if (batch->struct_size > kFirstBatchBytes ? batch->struct_size < sizeof *known
+                                            : batch->struct_size != kFirstBatchBytes) {
     return refuse(TOKENDRAW_INVALID_STRUCT_SIZE,
                   "batch->struct_size is %zu, which is no TokendrawBatch of any version; use tokendraw_init_batch",
                   batch->struct_size);
@@ -37,11 +24,11 @@ Refusal read_versioned(const TokendrawBatch* batch, TokendrawBatch* known) {
                   "batch->struct_size is %zu, but this library knows only %zu bytes: it is older than the header used",
                   batch->struct_size, sizeof *known);
   }
-  *known = *batch;
+  set_batch_defaults(known, sizeof *known);
+  std::memcpy(known, batch, batch->struct_size);
+  known->struct_size = sizeof *known;
   return {};
 }
-
-bool misaligned(const void* pointer, size_t alignment) { return reinterpret_cast<uintptr_t>(pointer) % alignment != 0; }
 
 Refusal check_shape(const TokendrawBatch& b) {
   if (b.dtype != TOKENDRAW_DTYPE_F32 && b.dtype != TOKENDRAW_DTYPE_F16 && b.dtype != TOKENDRAW_DTYPE_BF16) {
@@ -204,9 +191,11 @@ Refusal check_history(const TokendrawBatch& b) {
 Refusal check_outputs(const TokendrawBatch& b) {
   if (b.rows > 0 && b.tokens == nullptr) return refuse(TOKENDRAW_INVALID_TOKENS, "tokens is NULL");
   if (misaligned(b.tokens, 4)) return refuse(TOKENDRAW_INVALID_TOKENS, "tokens is not aligned to 4 bytes");
-  if (misaligned(b.row_status, 4) || misaligned(b.kept, 8) || misaligned(b.kept_mass, 8) || misaligned(b.logprob, 4)) {
-    return refuse(TOKENDRAW_INVALID_OUTPUTS,
-                  "row_status, kept, kept_mass or logprob is not aligned for its type (4, 8, 8 and 4 bytes)");
+  if (misaligned(b.row_status, 4) || misaligned(b.kept, 8) || misaligned(b.kept_mass, 8) || misaligned(b.logprob, 4) ||
+      misaligned(b.rounds, 4)) {
+    return refuse(
+        TOKENDRAW_INVALID_OUTPUTS,
+        "row_status, kept, kept_mass, logprob or rounds is not aligned for its type (4, 8, 8, 4 and 4 bytes)");
   }
   return {};
 }
@@ -259,19 +248,23 @@ Request resolve(const TokendrawBatch& b) {
   r.kept = b.kept;
   r.kept_mass = b.kept_mass;
   r.logprob = b.logprob;
+  r.rounds = b.rounds;
   return r;
 }
 
 }  // namespace
 
-void set_batch_defaults(TokendrawBatch* batch) {
-  *batch = {};
-  batch->struct_size = sizeof *batch;
-  batch->temperature = 1.0f;
-  batch->top_p = 1.0f;
-  batch->invalid_token = -1;
-  batch->stream = -1;
-  batch->repetition_penalty = 1.0f;
+void set_batch_defaults(TokendrawBatch* batch, size_t struct_size) {
+  TokendrawBatch defaults = {};
+  defaults.struct_size = struct_size < sizeof defaults ? struct_size : sizeof defaults;
+  defaults.temperature = 1.0f;
+  defaults.top_p = 1.0f;
+  defaults.invalid_token = -1;
+  defaults.stream = -1;
+  defaults.repetition_penalty = 1.0f;
+  std::memcpy(batch, &defaults, defaults.struct_size);
+  auto* unknown = reinterpret_cast<unsigned char*>(batch) + defaults.struct_size;
+  std::memset(unknown, 0, struct_size - defaults.struct_size);
 }
 
 Refusal make_request(const TokendrawBatch* batch, Request* request) {

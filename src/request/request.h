@@ -81,6 +81,7 @@ struct Request {
   int64_t* kept;
   uint64_t* kept_mass;
   float* logprob;
+  int32_t* rounds;
 
   TOKENDRAW_HD bool has_lists() const { return bias_list.offsets != nullptr || history.offsets != nullptr; }
 };
@@ -92,8 +93,11 @@ struct Refusal {
   explicit operator bool() const { return status != TOKENDRAW_OK; }
 };
 
-// Sets struct_size and every field's "not given" or "off".
-void set_batch_defaults(TokendrawBatch* batch);
+// The size of TokendrawBatch in its first version.
+inline constexpr size_t kFirstBatchBytes = offsetof(TokendrawBatch, rounds);
+
+// Sets struct_size and every field's "not given" or "off" of a caller's struct of that many bytes, those alone.
+void set_batch_defaults(TokendrawBatch* batch, size_t struct_size);
 
 // Fills *request from *batch, or says which argument is wrong. Reads no array. Thread-safe.
 Refusal make_request(const TokendrawBatch* batch, Request* request);

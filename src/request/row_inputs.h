@@ -5,7 +5,7 @@
 
 #include <cstdint>
 
-#include "draw/natural_log.h"
+#include "draw/double_math.h"
 #include "request/request.h"
 
 namespace tokendraw::request {
@@ -47,7 +47,8 @@ struct RowResult {
   uint32_t status = 0;
   int64_t kept = 0;
   uint64_t kept_mass = 0;
-  float logprob = 0;  // only where it was asked for
+  float logprob = 0;   // only where it was asked for
+  int32_t rounds = 0;  // of algorithm rejection
   TOKENDRAW_HD bool has_token() const { return (status & (draw::kBadParameter | draw::kNoCandidate)) == 0; }
 };
 
@@ -138,6 +139,7 @@ TOKENDRAW_HD void write_row_result(const Request& request, int64_t row, const Ro
   if (request.row_status != nullptr) request.row_status[row] = result.status;
   if (request.kept != nullptr) request.kept[row] = result.kept;
   if (request.kept_mass != nullptr) request.kept_mass[row] = result.kept_mass;
+  if (request.rounds != nullptr) request.rounds[row] = result.rounds;
   if (request.logprob != nullptr) {
     request.logprob[row] = result.has_token() ? result.logprob : draw::bits_float(0x7fc00000u);
   }
@@ -149,7 +151,7 @@ TOKENDRAW_HD float logprob_scale(const draw::RowParams& params) { return params.
 // ln of the probability of a token with effective logit x, in a row whose largest is `max`, `total` being the row's
 // summed weight at logprob_scale. x has a weight above 0 or is the largest.
 TOKENDRAW_HD float log_probability(const RowInputs& inputs, float x, float max, uint64_t total) {
-  const double log_total = draw::natural_log(static_cast<double>(total) / static_cast<double>(draw::kWeightOne));
+  const double log_total = draw::log_of_mass(total);
   if (max == draw::infinity()) return static_cast<float>(-log_total);
   const double t = inputs.params.greedy ? 1.0 : static_cast<double>(inputs.temperature);
   return static_cast<float>((static_cast<double>(x) - static_cast<double>(max)) / t - log_total);

@@ -24,7 +24,8 @@ json json_of(const std::vector<std::string>& arguments) {
 TEST(Program, HelpAndVersion) {
   const Finished help = run_tokendraw({"--help"});
   EXPECT_EQ(help.exit_code, 0);
-  for (const char* part : {"sample", "info", "plan", "check", "bench", "Exit codes:"}) {
+  for (const char* part :
+       {"sample", "info", "plan", "check", "bench", "softmax", "prefix-sum", "random", "Exit codes:"}) {
     EXPECT_TRUE(contains(help.out, part)) << part;
   }
   const Finished sample = run_tokendraw({"sample", "--help"});
@@ -134,6 +135,24 @@ TEST(Plan, KnowsAmdTargets) {
   };
   EXPECT_EQ(chunk("gfx942"), "256 logits, 4 a row");
   EXPECT_EQ(chunk("gfx1100"), "128 logits, 8 a row");
+}
+
+TEST(Plan, RejectionOnAGpuNeedsNoWorkspaceButForLists) {
+  for (const char* batch : {"1", "64", "1000"}) {
+    const std::vector<std::string> arguments = {
+        "plan", "--vocab",         "128256", "--batch",     batch,       "--backend", "cuda", "--compute-units",
+        "132",  "--device-target", "sm_90",  "--algorithm", "rejection", "--format",  "json"};
+    const json plan = json_of(arguments);
+    EXPECT_EQ(plan["algorithm"], "rejection");
+    EXPECT_EQ(plan["way"], "block (one block reads a row, once more in every round)");
+    EXPECT_EQ(plan["blocks"], "1 a row, 512 threads each");
+    EXPECT_EQ(plan["launches"], "1");
+    EXPECT_EQ(plan["workspace"], "0 bytes");
+    std::vector<std::string> lists = arguments;
+    lists.emplace_back("--history");
+    EXPECT_EQ(json_of(lists)["launches"], "3");
+    EXPECT_NE(json_of(lists)["workspace"], "0 bytes");
+  }
 }
 
 TEST(Plan, TakesMasksBiasesAndHistories) {

@@ -72,6 +72,7 @@ TEST(Errors, UsageIsExitCode2) {
       {{"sample", file, "--threads", "257"}, "'257'"},
       {{"sample", file, "--threads", "-1"}, "'-1'"},
       {{"sample", file, "--cpu-target", "AVX9"}, "INVALID_CPU_TARGET"},
+      {{"sample", file, "--gpu-way", "fast"}, "auto|block|small-block|split|cluster"},
       {{"sample", file, "--format", "xml"}, "table|json|csv"},
       {{"sample", file, "--dtype", "f64"}, "f32|f16|bf16"},
       {{"info", "--format", "csv"}, "text|json"},

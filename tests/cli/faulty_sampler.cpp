@@ -27,6 +27,8 @@ extern "C" TOKENDRAW_API TokendrawStatus tokendraw_sample_host(TokendrawSampler*
   if (fault == "logprob-everywhere") batch->logprob[0] -= 1e-5f;
   if (fault == "rejection-target" && rejection && info.target[0] == 'S') batch->tokens[last] ^= 1;
   if (fault == "rejection-kept" && rejection) batch->kept[last] += 1;
+  if (fault == "rejection-rounds" && rejection) batch->rounds[last] += 65;
+  if (fault == "rounds" && refine_two_threads) batch->rounds[last] = 1;
   if (fault == "kept-set" && (reference || info.algorithm == TOKENDRAW_ALGORITHM_AUTO)) batch->kept[0] = 1;
   if (fault == "place" && batch->rows == 24 && batch->stream_per_row != nullptr && batch->seed_per_row == nullptr) {
     batch->tokens[0] ^= 1;  // the batch in reverse order

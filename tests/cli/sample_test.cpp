@@ -76,6 +76,24 @@ TEST(Sample, TableShowsShareAndRank) {
   EXPECT_EQ(lines[1], "  0     0      2      2   25.000 %      4   -1.386294  ok");
 }
 
+TEST(Sample, RejectionTellsItsRounds) {
+  const Arguments arguments = {"sample", equal_logits(), "--algorithm", "rejection", "--top-k", "1"};
+  const std::vector<json> objects = json_lines(run_tokendraw(arguments + Arguments{"--format", "json"}));
+  ASSERT_EQ(objects.size(), 1u);
+  EXPECT_EQ(objects[0]["token"], 0);
+  const auto rounds = objects[0]["rounds"].get<int64_t>();
+  EXPECT_GE(rounds, 1);
+  EXPECT_LE(rounds, 65);
+  EXPECT_EQ(run_tokendraw(arguments + Arguments{"--format", "csv"}).out,
+            "row,draw,token,status,kept,kept_mass,logprob,rounds\n0,0,0,,1,4398046511104,-1.3862944," +
+                std::to_string(rounds) + "\n");
+  const std::vector<std::string> lines = lines_of(run_tokendraw(arguments).out);
+  ASSERT_EQ(lines.size(), 2u);
+  EXPECT_EQ(lines[0], "row  draw  token   rank      share   kept     logprob  rounds  status");
+  EXPECT_EQ(lines[1], "  0     0      0      0  100.000 %      1   -1.386294       " + std::to_string(rounds) + "  ok");
+  EXPECT_EQ(json_lines(run_tokendraw(arguments + Arguments{"--temperature", "0", "--format", "json"}))[0]["rounds"], 0);
+}
+
 TEST(Sample, ShareIsOfTheKeptMass) {
   // With T = log2(e) a logit one lower weighs half: 1/2 and 1/4 are kept, and share 2/3 and 1/3.
   const std::string file = write_file("halves.npy", npy_f32("(4,)", {-2.0f, -1.0f, 0.0f, -2.0f}));

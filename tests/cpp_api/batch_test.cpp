@@ -33,6 +33,7 @@ struct Arrays {
   std::vector<int64_t> kept = std::vector<int64_t>(kRows);
   std::vector<uint64_t> kept_mass = std::vector<uint64_t>(kRows);
   std::vector<float> logprob = std::vector<float>(kRows);
+  std::vector<int32_t> rounds = std::vector<int32_t>(kRows);
 
   Batch batch() { return {.logits = logits, .tokens = tokens}; }
 };
@@ -86,6 +87,7 @@ TEST(Batch, HasTheDefaultsOfTheCApi) {
                                                  c.logprob};
   for (size_t i = 0; i < not_given.size(); ++i) EXPECT_EQ(not_given[i], nullptr) << i;
   EXPECT_EQ(c.kept_mass, nullptr);
+  EXPECT_EQ(c.rounds, nullptr);
 }
 
 TEST(Batch, PassesScalarsOn) {
@@ -162,7 +164,8 @@ TEST(Batch, PassesArraysOn) {
                        .row_status = arrays.row_status,
                        .kept = arrays.kept,
                        .kept_mass = arrays.kept_mass,
-                       .logprob = arrays.logprob};
+                       .logprob = arrays.logprob,
+                       .rounds = arrays.rounds};
   const TokendrawBatch c = batch.to_c().value();
   EXPECT_EQ(c.row_index, row_index.data());
   EXPECT_EQ(c.temperature_per_row, arrays.f32.data());
@@ -193,6 +196,7 @@ TEST(Batch, PassesArraysOn) {
   EXPECT_EQ(c.kept, arrays.kept.data());
   EXPECT_EQ(c.kept_mass, arrays.kept_mass.data());
   EXPECT_EQ(c.logprob, arrays.logprob.data());
+  EXPECT_EQ(c.rounds, arrays.rounds.data());
 }
 
 TEST(Batch, RefusesArraysOfAnotherLength) {
@@ -243,6 +247,10 @@ TEST(Batch, RefusesArraysOfAnotherLength) {
       {"logprob", TOKENDRAW_INVALID_OUTPUTS,
        [&](Batch& b, size_t n) {
          b.logprob = {f32.data(), n};
+       }},
+      {"rounds", TOKENDRAW_INVALID_OUTPUTS,
+       [&](Batch& b, size_t n) {
+         b.rounds = {i32.data(), n};
        }},
       {"row_index", TOKENDRAW_INVALID_ROW_INDEX,
        [&](Batch& b, size_t n) {

@@ -119,6 +119,7 @@ TEST(Sampler, PassesItsOptionsOn) {
   EXPECT_EQ(status({.threads = 257}), TOKENDRAW_INVALID_THREADS);
   EXPECT_EQ(status({.on_gpu_failure = tokendraw::OnGpuFailure(3)}), TOKENDRAW_INVALID_ON_GPU_FAILURE);
   EXPECT_EQ(status({.cpu_target = "Z80"}), TOKENDRAW_INVALID_CPU_TARGET);
+  EXPECT_EQ(status({.gpu_way = tokendraw::GpuWay(7)}), TOKENDRAW_INVALID_GPU_WAY);
   EXPECT_THROW(Sampler({.threads = -1}), tokendraw::Error);
 
   const Sampler sampler(

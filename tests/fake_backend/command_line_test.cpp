@@ -57,8 +57,12 @@ TEST(GpuCommands, SampleDrawsTheSameTokensEverywhere) {
   EXPECT_TRUE(failed_with(run_with_fault("run", with({"--backend", "cuda"})), 4, "sampling: cuda: the launch failed"));
   EXPECT_TRUE(failed_with(run_with_fault("no-driver", with({"--backend", "cuda"})), 4, "cuda: the driver failed"));
   EXPECT_TRUE(failed_with(run_tokendraw(with({"--backend", "cuda", "--device", "2"})), 2, "devices 0 to 1"));
-  EXPECT_TRUE(failed_with(run_tokendraw(with({"--backend", "cuda", "--algorithm", "rejection"})), 4,
-                          "algorithm rejection runs on the cpu only"));
+  EXPECT_TRUE(failed_with(run_tokendraw(with({"--backend", "cuda", "--algorithm", "reference"})), 4,
+                          "algorithm reference runs on the cpu only"));
+  const std::vector<std::string> by_rejection = with({"--backend", "cpu", "--algorithm", "rejection"});
+  EXPECT_EQ(run_tokendraw(with({"--backend", "cuda", "--algorithm", "rejection"})).out,
+            run_tokendraw(by_rejection).out);
+  EXPECT_EQ(run_tokendraw(with({"--algorithm", "rejection"})).out, run_tokendraw(by_rejection).out);
 
   const Finished answered = run_with_fault("run", with({"--backend", "cuda", "--on-gpu-failure", "use-cpu"}));
   EXPECT_EQ(answered.exit_code, 0);
@@ -85,7 +89,7 @@ TEST(GpuCommands, CheckComparesEveryDevice) {
     const Finished finished = run_tokendraw({"check", "--backend", "cuda", "--quick", "--max-vocab", "64", "--filter",
                                              "after-top-k", "--against", against});
     EXPECT_EQ(finished.exit_code, 0) << finished.out << finished.err;
-    EXPECT_TRUE(contains(finished.out, "algorithms: candidates refine auto\n")) << finished.out;
+    EXPECT_TRUE(contains(finished.out, "algorithms: candidates refine auto rejection\n")) << finished.out;
     EXPECT_TRUE(contains(finished.out, "cuda device 0: Fake device 0, sm_00\n  cuda device 1: Fake device 1"));
     EXPECT_TRUE(contains(finished.out, "all agree\n"));
   }

@@ -23,7 +23,16 @@ enum Function : int32_t {
 };
 
 // What is wrong with the table that the backend gives.
-enum class TableFault : int32_t { kNone, kNoTable, kAbi, kVersion, kRequestBytes, kPlanBytes, kMissingFunction };
+enum class TableFault : int32_t {
+  kNone,
+  kNoTable,
+  kAbi,
+  kVersion,
+  kRequestBytes,
+  kPlanBytes,
+  kOperationBytes,
+  kMissingFunction
+};
 
 struct Fault {
   std::atomic<int32_t> status{0};       // what the function fails with; 0: it works

@@ -95,6 +95,7 @@ DeviceBatch::DeviceBatch(const cases::CaseBatch& from, Arrays arrays) {
   move_output(b.kept, output_.kept);
   move_output(b.kept_mass, output_.kept_mass);
   move_output(b.logprob, output_.logprob);
+  move_output(b.rounds, output_.rounds);
 }
 
 const cases::CaseOutput& DeviceBatch::output() {
@@ -105,6 +106,7 @@ const cases::CaseOutput& DeviceBatch::output() {
   cuda().copy(output_.kept.data(), batch.kept, rows * sizeof(int64_t));
   cuda().copy(output_.kept_mass.data(), batch.kept_mass, rows * sizeof(uint64_t));
   cuda().copy(output_.logprob.data(), batch.logprob, rows * sizeof(float));
+  cuda().copy(output_.rounds.data(), batch.rounds, rows * sizeof(int32_t));
   return output_;
 }
 
@@ -139,7 +141,7 @@ testing::AssertionResult message_has(const std::string& part) {
 
 bool same_output(const cases::CaseOutput& a, const cases::CaseOutput& b) {
   return same_bytes(a.tokens, b.tokens) && same_bytes(a.row_status, b.row_status) && same_bytes(a.kept, b.kept) &&
-         same_bytes(a.kept_mass, b.kept_mass) && same_bytes(a.logprob, b.logprob);
+         same_bytes(a.kept_mass, b.kept_mass) && same_bytes(a.logprob, b.logprob) && same_bytes(a.rounds, b.rounds);
 }
 
 cases::CaseOutput cpu_output(const cases::CaseBatch& batch) {

@@ -15,6 +15,7 @@
 
 #include "backend/table.h"
 #include "cpu/engine.h"
+#include "cpu/run_operation.h"
 #include "cpu/workspace.h"
 #include "fake_backend/controls.h"
 #include "plan/gpu_plan.h"
@@ -162,7 +163,8 @@ void require_arrays(const Request& r) {
       {r.presence_penalty.per_row, "presence penalties are not in device memory"},
       {r.tokens, "tokens are not in device memory"},
       {r.row_status, "row_status is not in device memory"},
-      {r.logprob, "logprob is not in device memory"}};
+      {r.logprob, "logprob is not in device memory"},
+      {r.rounds, "rounds are not in device memory"}};
   for (const auto& [array, name] : four_bytes) require_array(array, r.rows, 4, name);
   const std::pair<const void*, const char*> eight_bytes[] = {{r.seed.per_row, "seeds are not in device memory"},
                                                              {r.offset.per_row, "offsets are not in device memory"},
@@ -186,11 +188,12 @@ void require_arrays(const Request& r) {
 }
 
 void run_kernels(plan::Algorithm algorithm, const Request& request, void* workspace, size_t workspace_bytes) {
-  std::memset(workspace, 0x5a, workspace_bytes);
+  if (workspace_bytes > 0) std::memset(workspace, 0x5a, workspace_bytes);
   cpu::Engine engine(1, cpu::find_chunk_kernels(nullptr));
-  const TokendrawAlgorithm same =
-      algorithm == plan::Algorithm::kRefine ? TOKENDRAW_ALGORITHM_REFINE : TOKENDRAW_ALGORITHM_CANDIDATES;
-  const plan::Plan plan = plan::make_plan(plan::shape_of(request), {same, 1}, engine.facts());
+  const TokendrawAlgorithm same = algorithm == plan::Algorithm::kRejection ? TOKENDRAW_ALGORITHM_REJECTION
+                                  : algorithm == plan::Algorithm::kRefine  ? TOKENDRAW_ALGORITHM_REFINE
+                                                                           : TOKENDRAW_ALGORITHM_CANDIDATES;
+  const plan::Plan plan = plan::make_plan(plan::shape_of(request), {same, 1, TOKENDRAW_GPU_WAY_AUTO}, engine.facts());
   std::vector<unsigned char> memory(cpu::workspace_bytes(plan));
   engine.run(plan, request, memory.data());
   request.tokens[request.rows - 1] ^= controls.spoiled_token;
@@ -240,12 +243,29 @@ Failure run(Device* device, const plan::Plan* plan, const Request* request, void
   const size_t bytes = plan::gpu_workspace_bytes(*plan);
   const std::lock_guard<std::mutex> lock(mutex);
   require_arrays(*request);
-  if (!on_device(workspace, bytes)) {
+  if (bytes > 0 && !on_device(workspace, bytes)) {
     misuse("the workspace is not in device memory");
     return {};
   }
   enqueue(stream, [algorithm = plan->algorithm, request = *request, workspace, bytes] {
     run_kernels(algorithm, request, workspace, bytes);
+  });
+  return {};
+}
+
+Failure run_operation(Device* device, const request::Operation* operation, void* stream) {
+  const Failure failure = enter(kRun);
+  if (failure) return failure;
+  if (device == nullptr) misuse("ran without a device");
+  const std::lock_guard<std::mutex> lock(mutex);
+  request::Operation listed = *operation;
+  for (const request::OperationArray& array : request::list_arrays(&listed)) {
+    const int64_t elements = array.rows == 0 ? 0 : elements_of(array.rows, array.columns, array.stride);
+    require_array(array.data, elements, static_cast<size_t>(array.element_bytes), "an array is not in device memory");
+  }
+  enqueue(stream, [operation = *operation] {
+    cpu::Engine engine(1, cpu::find_chunk_kernels(nullptr));
+    cpu::run_operation(&engine, operation);
   });
   return {};
 }
@@ -331,11 +351,13 @@ FAKE_EXPORT const tokendraw::backend::Table* tokendraw_backend_table() {
       TOKENDRAW_VERSION_MAJOR * 10000 + TOKENDRAW_VERSION_MINOR * 100 + TOKENDRAW_VERSION_PATCH,
       sizeof(request::Request),
       sizeof(plan::Plan),
+      sizeof(request::Operation),
       fake::count_devices,
       fake::describe_device,
       fake::open,
       fake::close,
       fake::run,
+      fake::run_operation,
       fake::allocate,
       fake::release,
       fake::copy,
@@ -361,6 +383,9 @@ FAKE_EXPORT const tokendraw::backend::Table* tokendraw_backend_table() {
       break;
     case fake::TableFault::kPlanBytes:
       table.plan_bytes -= 8;
+      break;
+    case fake::TableFault::kOperationBytes:
+      table.operation_bytes += 8;
       break;
     case fake::TableFault::kMissingFunction:
       table.run = nullptr;

@@ -88,10 +88,11 @@ TEST_F(Loader, FindsABackendOnItsPath) {
 TEST_F(Loader, SaysWhichTableDoesNotFit) {
   const std::pair<fake::TableFault, const char*> faults[] = {
       {fake::TableFault::kNoTable, "libtokendraw_cuda.so.0 is no backend: it gives no table"},
-      {fake::TableFault::kAbi, "libtokendraw_cuda.so.0 has interface 2, but this library needs 1"},
+      {fake::TableFault::kAbi, "libtokendraw_cuda.so.0 has interface 3, but this library needs 2"},
       {fake::TableFault::kVersion, "libtokendraw_cuda.so.0 is of version 0.2.0, but this library of 0.1.0"},
       {fake::TableFault::kRequestBytes, "libtokendraw_cuda.so.0 has requests of"},
       {fake::TableFault::kPlanBytes, "libtokendraw_cuda.so.0 has requests of"},
+      {fake::TableFault::kOperationBytes, "libtokendraw_cuda.so.0 has operations of"},
       {fake::TableFault::kMissingFunction, "libtokendraw_cuda.so.0 is no backend: functions are missing"}};
   for (const auto& [fault, reason] : faults) {
     EXPECT_EXIT(expect_refused([fault = fault] { cuda().table_fault = fault; }, TOKENDRAW_BACKEND_CUDA, reason),

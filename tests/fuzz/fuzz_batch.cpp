@@ -16,12 +16,14 @@ namespace tokendraw::fuzz {
 namespace {
 
 struct Outputs {
-  explicit Outputs(int64_t rows) : tokens(rows), row_status(rows), kept(rows), kept_mass(rows), logprob(rows) {}
+  explicit Outputs(int64_t rows)
+      : tokens(rows), row_status(rows), kept(rows), kept_mass(rows), logprob(rows), rounds(rows) {}
   std::vector<int32_t> tokens;
   std::vector<uint32_t> row_status;
   std::vector<int64_t> kept;
   std::vector<uint64_t> kept_mass;
   std::vector<float> logprob;
+  std::vector<int32_t> rounds;
 };
 
 [[noreturn]] void report(const char* what, const char* algorithm, const char* target) {
@@ -77,6 +79,7 @@ TokendrawBatch with_outputs(const TokendrawBatch& input, const Wanted& wanted, O
   batch.kept = wanted.kept ? outputs.kept.data() : nullptr;
   batch.kept_mass = wanted.kept_mass ? outputs.kept_mass.data() : nullptr;
   batch.logprob = wanted.logprob ? outputs.logprob.data() : nullptr;
+  batch.rounds = outputs.rounds.data();
   return batch;
 }
 
@@ -127,7 +130,7 @@ void compare(const TokendrawBatch& input, const Outputs& expected, const Outputs
   const char* target = tokendraw_get_cpu_target_name(choice.target);
   for (size_t r = 0; r < expected.tokens.size(); ++r) {
     const bool same =
-        (!compare_tokens || (expected.tokens[r] == actual.tokens[r] &&
+        (!compare_tokens || (expected.tokens[r] == actual.tokens[r] && expected.rounds[r] == actual.rounds[r] &&
                              (!wanted.logprob || same_logprob(expected.logprob[r], actual.logprob[r])))) &&
         (!wanted.row_status || expected.row_status[r] == actual.row_status[r]) &&
         (!wanted.kept || expected.kept[r] == actual.kept[r]) &&
@@ -135,10 +138,10 @@ void compare(const TokendrawBatch& input, const Outputs& expected, const Outputs
     if (same) continue;
     print_row(input, r);
     for (const Outputs* o : {&expected, &actual}) {
-      std::fprintf(stderr, "%s: row %zu token %d status %u kept %lld mass %llu logprob %.9g\n",
+      std::fprintf(stderr, "%s: row %zu token %d status %u kept %lld mass %llu logprob %.9g rounds %d\n",
                    o == &expected ? "expected" : "actual  ", r, o->tokens[r], o->row_status[r],
                    static_cast<long long>(o->kept[r]), static_cast<unsigned long long>(o->kept_mass[r]),
-                   static_cast<double>(o->logprob[r]));
+                   static_cast<double>(o->logprob[r]), o->rounds[r]);
     }
     report("another answer than the reference", tokendraw_algorithm_name(choice.algorithm), target);
   }

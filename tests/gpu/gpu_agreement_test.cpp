@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// GPU = reference, output for output: the kernels on the emulator, with both algorithms that a GPU serves, warps of 32
-// lanes (device 0) and of 64 (device 1), rows in one block, split over blocks and held by clusters.
+// GPU = reference, output for output: the kernels on the emulator, with every algorithm that a GPU serves, warps of 32
+// lanes (device 0) and of 64 (device 1), every way that blocks work on a row.
 //
 // A lane is a fiber there, so the case list is too long. What is run is a part of it in which every two values of two
 // dimensions meet: a kind of row and a filter group, a layout and a split row on device 1, and so on. CMakeLists.txt
@@ -18,6 +18,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdlib>
+#include <map>
 #include <numeric>
 #include <optional>
 #include <set>
@@ -57,34 +58,29 @@ void set_seed(uint64_t seed) {
 
 // ---- What is run
 
-enum class Way { kBlock, kSplit, kCluster };  // one block a row; rows split over blocks; rows held by clusters
-
 struct Path {
   int32_t device;
   TokendrawAlgorithm algorithm;
-  Way way;
+  TokendrawGpuWay way;
 };
 
-constexpr std::array kWays = {Way::kBlock, Way::kSplit, Way::kCluster};
-constexpr size_t kPathCount = 2 * 2 * kWays.size();
+constexpr std::array kWays = {TOKENDRAW_GPU_WAY_BLOCK, TOKENDRAW_GPU_WAY_SMALL_BLOCK, TOKENDRAW_GPU_WAY_SPLIT,
+                              TOKENDRAW_GPU_WAY_CLUSTER};
+constexpr size_t kExactPaths = 2 * 2 * kWays.size();
+constexpr size_t kPathCount = kExactPaths + 2;  // rejection has one way on each device
 
 constexpr Path path_at(size_t index) {
+  if (index >= kExactPaths) {
+    return {static_cast<int32_t>(index - kExactPaths), TOKENDRAW_ALGORITHM_REJECTION, TOKENDRAW_GPU_WAY_BLOCK};
+  }
   return {static_cast<int32_t>(index / (2 * kWays.size())),
           index / kWays.size() % 2 == 0 ? TOKENDRAW_ALGORITHM_CANDIDATES : TOKENDRAW_ALGORITHM_REFINE,
           kWays[index % kWays.size()]};
 }
 
-// Many multiprocessors share few rows, where clusters do not hold them.
-void set_way(Way way) {
-  if (auto* set = EMULATOR(simt_set_multiprocessors)) set(way == Way::kBlock ? 4 : 80);
-  if (auto* set = EMULATOR(simt_set_cluster_blocks)) set(way == Way::kCluster ? 8 : 1);
-}
-
 std::string to_text(const Path& path) {
   return std::string(tokendraw_algorithm_name(path.algorithm)) + " on device " + std::to_string(path.device) +
-         (path.way == Way::kSplit     ? ", split rows"
-          : path.way == Way::kCluster ? ", rows in clusters"
-                                      : "");
+         ", way " + tokendraw_gpu_way_name(path.way);
 }
 
 struct Trial {
@@ -127,6 +123,11 @@ int32_t split_vocab(const cases::Case& c, uint64_t hash) {
   return (c.dtype == TOKENDRAW_DTYPE_F32 ? 4096 : 8192) * static_cast<int32_t>(1 + hash % 3) + 61;
 }
 
+// Whether rejection can serve the case: it takes no random numbers that are handed in.
+bool draws_numbers(const cases::Case& c) {
+  return c.randomness != cases::Randomness::kRandomU64 && c.randomness != cases::Randomness::kRandomF32;
+}
+
 std::vector<Trial> choose_trials() {
   cases::CaseListOptions options;
   options.max_vocab = kMiddle;
@@ -136,12 +137,13 @@ std::vector<Trial> choose_trials() {
   std::vector<Trial> trials;
   Combinations met;
   for (auto& [hash, c] : list) {
-    const size_t path = hash % kPathCount;
-    const bool split = path_at(path).way == Way::kSplit;
+    const size_t path = hash % (draws_numbers(c) ? kPathCount : kExactPaths);
+    const bool split = path_at(path).way == TOKENDRAW_GPU_WAY_SPLIT;
     if (c.vocab > kShort && (split || hash / 8 % 4 != 0)) continue;
     if (!met.add(c, path)) continue;
     // Rows in clusters are as long as the list's, or as long as split ones.
-    if (split || (path_at(path).way == Way::kCluster && hash / 8 % 2 != 0)) c.vocab = split_vocab(c, hash / 8);
+    if (split || (path_at(path).way == TOKENDRAW_GPU_WAY_CLUSTER && hash / 8 % 2 != 0))
+      c.vocab = split_vocab(c, hash / 8);
     trials.push_back({c, {path}, false});
   }
   if (kSanitized) trials.resize(trials.size() / 4);  // the first, which are those that bring the most
@@ -149,14 +151,17 @@ std::vector<Trial> choose_trials() {
 }
 
 std::vector<Trial> list_trials() {
-  std::vector<size_t> every_path(kPathCount);
-  std::iota(every_path.begin(), every_path.end(), size_t{0});
+  const auto every_path = [](const cases::Case& c) {
+    std::vector<size_t> paths(draws_numbers(c) ? kPathCount : kExactPaths);
+    std::iota(paths.begin(), paths.end(), size_t{0});
+    return paths;
+  };
   std::vector<Trial> trials;
   if (const char* id = environment("TOKENDRAW_TEST_CASE")) {
     const std::optional<cases::Case> one = cases::parse_case_id(id);
     EXPECT_TRUE(one.has_value()) << "TOKENDRAW_TEST_CASE is no case: " << id;
     for (const bool all_rows : {false, true}) {
-      if (one) trials.push_back({*one, every_path, all_rows});
+      if (one) trials.push_back({*one, every_path(*one), all_rows});
     }
     return trials;
   }
@@ -165,7 +170,7 @@ std::vector<Trial> list_trials() {
   const char* max_vocab = environment("TOKENDRAW_TEST_MAX_VOCAB");
   cases::CaseListOptions options;
   if (max_vocab != nullptr) options.max_vocab = std::atoi(max_vocab);
-  for (const cases::Case& c : cases::list_cases(options)) trials.push_back({c, every_path, true});
+  for (const cases::Case& c : cases::list_cases(options)) trials.push_back({c, every_path(c), true});
   return trials;
 }
 
@@ -174,7 +179,7 @@ std::vector<Trial> list_trials() {
 std::vector<int64_t> rows_of(const Trial& trial, const Path& path) {
   const int64_t rows = cases::count_case_rows(trial.c);
   const uint64_t hash = hash_of(case_id(trial.c)) / 64;
-  const bool split = path.way == Way::kSplit;
+  const bool split = path.way == TOKENDRAW_GPU_WAY_SPLIT;
   const bool many = split && hash % 64 == 0;
   const int64_t count = trial.all_rows ? rows : many ? 40 : split ? 3 : 4;
   const int64_t first = trial.all_rows ? 0 : static_cast<int64_t>(hash / 64 % static_cast<uint64_t>(rows));
@@ -192,6 +197,7 @@ SamplerPointer make_gpu_sampler(const Path& path) {
   options.backend = TOKENDRAW_BACKEND_CUDA;
   options.device = path.device;
   options.algorithm = path.algorithm;
+  options.gpu_way = path.way;
   options.on_gpu_failure = TOKENDRAW_ON_GPU_FAILURE_RETURN_ERROR;
   TokendrawSampler* sampler = nullptr;
   EXPECT_EQ(tokendraw_create_sampler(&options, &sampler), TOKENDRAW_OK) << tokendraw_last_error_message();
@@ -204,7 +210,8 @@ std::vector<RowResult> run_rows(TokendrawSampler* sampler, const cases::CaseBatc
   EXPECT_EQ(tokendraw_sample_host(sampler, &arrays), TOKENDRAW_OK) << tokendraw_last_error_message();
   std::vector<RowResult> results;
   for (size_t r = 0; r < output.tokens.size(); ++r) {
-    results.push_back({output.tokens[r], output.row_status[r], output.kept[r], output.kept_mass[r], output.logprob[r]});
+    results.push_back({output.tokens[r], output.row_status[r], output.kept[r], output.kept_mass[r], output.logprob[r],
+                       output.rounds[r]});
   }
   return results;
 }
@@ -213,18 +220,20 @@ class GpuAgreement : public testing::TestWithParam<size_t> {};
 
 TEST_P(GpuAgreement, EveryPath) {
   const SamplerPointer reference = make_sampler({TOKENDRAW_ALGORITHM_REFERENCE, "", 1});
-  ASSERT_NE(make_gpu_sampler(path_at(0)), nullptr);  // loads the backend
+  const SamplerPointer rejection = make_sampler({TOKENDRAW_ALGORITHM_REJECTION, "", 1});
+  ASSERT_NE(make_gpu_sampler(path_at(0)), nullptr);             // loads the backend
+  if (auto* set = EMULATOR(simt_set_multiprocessors)) set(80);  // many, so that rows are split over many blocks
+  if (auto* set = EMULATOR(simt_set_cluster_blocks)) set(8);
   std::array<SamplerPointer, kPathCount> samplers;
   for (size_t i = 0; i < kPathCount; ++i) {
-    set_way(path_at(i).way);
     samplers[i] = make_gpu_sampler(path_at(i));
     ASSERT_NE(samplers[i], nullptr);
   }
   const std::vector<Trial> trials = list_trials();
   int failures = 0;
   int64_t rows = 0;
-  int64_t split_batches = 0;
-  int64_t cluster_batches = 0;
+  std::map<TokendrawGpuWay, int64_t> batches;  // that went the way asked for
+  int64_t rejection_batches = 0;
   for (size_t i = GetParam(); i < trials.size(); i += kParts) {
     const Trial& trial = trials[i];
     for (const size_t which : trial.paths) {
@@ -232,11 +241,12 @@ TEST_P(GpuAgreement, EveryPath) {
       TokendrawSampler* const sampler = samplers[which].get();
       const cases::CaseBatch batch(trial.c, rows_of(trial, path));
       cases::CaseOutput unused;
-      const std::string blocks = plan_value(sampler, batch.batch(unused), "blocks");
-      if (path.way == Way::kSplit && blocks.rfind("1 ", 0) != 0) ++split_batches;
-      if (path.way == Way::kCluster && blocks.rfind("a cluster", 0) == 0) ++cluster_batches;
+      const std::string way = plan_value(sampler, batch.batch(unused), "way");
+      if (way.rfind(std::string(tokendraw_gpu_way_name(path.way)) + " ", 0) == 0) ++batches[path.way];
+      if (plan_value(sampler, batch.batch(unused), "algorithm") == "rejection") ++rejection_batches;
       set_seed(hash_of(case_id(trial.c)) + which);
-      const std::string found = difference(run_rows(reference.get(), batch), run_rows(sampler, batch));
+      const SamplerPointer& measure = path.algorithm == TOKENDRAW_ALGORITHM_REJECTION ? rejection : reference;
+      const std::string found = difference(run_rows(measure.get(), batch), run_rows(sampler, batch));
       rows += batch.rows();
       if (found.empty()) continue;
       ADD_FAILURE() << to_text(path) << ": " << found << "\nTOKENDRAW_TEST_CASE=" << case_id(trial.c)
@@ -247,8 +257,8 @@ TEST_P(GpuAgreement, EveryPath) {
   }
   if (environment("TOKENDRAW_TEST_CASE") == nullptr) {
     EXPECT_GT(rows, 0);
-    EXPECT_GT(split_batches, 0);
-    EXPECT_GT(cluster_batches, 0);
+    for (const TokendrawGpuWay way : kWays) EXPECT_GT(batches[way], 0) << tokendraw_gpu_way_name(way);
+    EXPECT_GT(rejection_batches, 0);
   }
   RecordProperty("rows_compared", std::to_string(rows));
 }

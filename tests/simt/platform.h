@@ -7,6 +7,7 @@
 #pragma once
 
 #include <bit>
+#include <cmath>
 #include <cstring>
 #include <functional>
 #include <type_traits>
@@ -226,7 +227,7 @@ T load_shared_result(const T* from, simt::Site site = simt::here()) {
   simt::check_address(from, sizeof(T), site);
   return *from;
 }
-inline Words16 load_words(const void* from, simt::Site site = simt::here()) {
+inline Words16 load_words(const void* from, bool, simt::Site site = simt::here()) {
   simt::check_address(from, sizeof(Words16), site);
   Words16 words;
   std::memcpy(&words, from, sizeof words);
@@ -256,6 +257,22 @@ inline uint32_t max_or_nan_pair(uint32_t a, uint32_t b, uint32_t infinity) {
 
 inline uint32_t max_or_nan_bf16_pair(uint32_t a, uint32_t b) { return simt::max_or_nan_pair(a, b, 0x7f80u); }
 inline uint32_t max_or_nan_f16_pair(uint32_t a, uint32_t b) { return simt::max_or_nan_pair(a, b, 0x7c00u); }
+
+// As if one wave width came with them and the other without, so that both ways are run; HIP has neither.
+#if defined(TOKENDRAW_SIMT_AS_HIP)
+inline constexpr int kWaveWithMore = 0;
+#else
+inline constexpr int kWaveWithMore = 32;
+#endif
+template <int kWave>
+inline constexpr bool kHasMaxOrNan = kWave == kWaveWithMore;
+template <int kWave>
+inline constexpr bool kFastDoubles = kWave == kWaveWithMore;
+inline double add_toward_zero(double a, double b) {
+  const double sum = a + b;  // to nearest; what it is off by is exact for |a| >= |b|
+  const double above = sum - a - b;
+  return above != 0 && (above > 0) == (sum > 0) ? std::nextafter(sum, 0.0) : sum;
+}
 inline int count_bits(uint64_t bits) { return std::popcount(bits); }
 inline int first_bit(uint64_t bits, simt::Site site = simt::here()) {
   if (bits == 0) simt::fail("first_bit of zero", site);

@@ -292,7 +292,7 @@ TEST_P(EachWave, ALockThatNobodyGivesBackIsReported) {
 // ---- Memory
 
 void load_word(const uint32_t* from, uint32_t* to) { *to = load_value(from); }
-void load_four(const uint32_t* from, uint32_t* to) { *to = load_words(from).word[0]; }
+void load_four(const uint32_t* from, uint32_t* to) { *to = load_words(from, false).word[0]; }
 void add_one(uint32_t* to) { atomic_add(to, 1u); }
 
 TEST_P(EachWave, AddressesAreChecked) {

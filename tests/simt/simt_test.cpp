@@ -250,7 +250,7 @@ TEST_P(EachWave, Atomics) {
 }
 
 void load_all(const uint32_t* from, uint32_t* words, const uint16_t* shorts, uint32_t* values) {
-  const Words16 four = load_words(from + 4 * thread_index());
+  const Words16 four = load_words(from + 4 * thread_index(), thread_index() % 2 == 0);
   for (uint32_t i = 0; i < 4; i++) words[4 * thread_index() + i] = four.word[i];
   values[thread_index()] = load_value(shorts + thread_index()) + load_value(from + thread_index());
 }
@@ -284,6 +284,9 @@ TEST(SimtArithmetic, WorksOnTheHostToo) {
   EXPECT_EQ(first_bit(12), 2);
   EXPECT_EQ(leading_zeros(0), 32);
   EXPECT_EQ(leading_zeros(0x00ffffffu), 8);
+  for (const double part : {0.0, 0x1p-40, 0.5, 0.75, 1.0 - 0x1p-40}) {
+    EXPECT_EQ(add_toward_zero(0x1p52 + 7, 3 + part), 0x1p52 + 10);
+  }
 }
 
 struct alignas(16) Aligned {

@@ -40,7 +40,7 @@ Answers ask_everyone(const BatchSpec& spec, const Layout& layout) {
 }
 
 Answers ask_every_algorithm(const BatchSpec& spec, const Layout& layout) {
-  return ask(exact_algorithms(), {{TOKENDRAW_ALGORITHM_REJECTION, "", 1}}, spec, layout);
+  return ask(exact_algorithms(), rejection_algorithms(), spec, layout);
 }
 
 }  // namespace tokendraw::test

@@ -63,7 +63,7 @@ std::string to_text(const RowResult& result) {
   std::ostringstream out;
   out.precision(9);
   out << "{token " << result.token << ", status " << result.status << ", kept " << result.kept << ", kept_mass "
-      << result.kept_mass << ", logprob " << result.logprob << "}";
+      << result.kept_mass << ", logprob " << result.logprob << ", rounds " << result.rounds << "}";
   return out.str();
 }
 
@@ -73,7 +73,8 @@ std::string difference(const std::vector<RowResult>& expected, const std::vector
   for (size_t r = 0; r < expected.size(); ++r) {
     const RowResult& e = expected[r];
     const RowResult& a = actual[r];
-    const bool exact = e.token == a.token && e.status == a.status && e.kept == a.kept && e.kept_mass == a.kept_mass;
+    const bool exact = e.token == a.token && e.status == a.status && e.kept == a.kept && e.kept_mass == a.kept_mass &&
+                       e.rounds == a.rounds;
     bool logprob = std::isnan(e.logprob) && std::isnan(a.logprob);
     if (std::isfinite(e.logprob) && std::isfinite(a.logprob)) {
       const float magnitude = std::fabs(e.logprob);
@@ -220,25 +221,27 @@ void PackedBatch::clear_outputs() {
   kept_.assign(guarded, kGuardKept);
   kept_mass_.assign(guarded, kGuardMass);
   logprob_.assign(guarded, kGuardLogprob);
+  rounds_.assign(guarded, kGuardToken);
   batch.tokens = tokens_.data() + 1;
   batch.row_status = status_.data() + 1;
   batch.kept = kept_.data() + 1;
   batch.kept_mass = kept_mass_.data() + 1;
   batch.logprob = logprob_.data() + 1;
+  batch.rounds = rounds_.data() + 1;
 }
 
 int32_t PackedBatch::guard_token() { return kGuardToken; }
 
 std::vector<RowResult> PackedBatch::results() const {
-  const bool intact = tokens_.front() == kGuardToken && tokens_.back() == kGuardToken &&
-                      status_.front() == kGuardStatus && status_.back() == kGuardStatus &&
-                      kept_.front() == kGuardKept && kept_.back() == kGuardKept && kept_mass_.front() == kGuardMass &&
-                      kept_mass_.back() == kGuardMass && logprob_.front() == kGuardLogprob &&
-                      logprob_.back() == kGuardLogprob;
+  const bool intact =
+      tokens_.front() == kGuardToken && tokens_.back() == kGuardToken && status_.front() == kGuardStatus &&
+      status_.back() == kGuardStatus && kept_.front() == kGuardKept && kept_.back() == kGuardKept &&
+      kept_mass_.front() == kGuardMass && kept_mass_.back() == kGuardMass && logprob_.front() == kGuardLogprob &&
+      logprob_.back() == kGuardLogprob && rounds_.front() == kGuardToken && rounds_.back() == kGuardToken;
   EXPECT_TRUE(intact) << "an output was written outside its rows";
   std::vector<RowResult> results;
   for (size_t i = 1; i + 1 < tokens_.size(); ++i) {
-    results.push_back({tokens_[i], status_[i], kept_[i], kept_mass_[i], logprob_[i]});
+    results.push_back({tokens_[i], status_[i], kept_[i], kept_mass_[i], logprob_[i], rounds_[i]});
   }
   return results;
 }

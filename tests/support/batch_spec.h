@@ -76,6 +76,7 @@ struct RowResult {
   int64_t kept = 0;
   uint64_t kept_mass = 0;
   float logprob = 0.0f;
+  int32_t rounds = 0;
 };
 
 std::string to_text(const RowResult& result);
@@ -129,6 +130,7 @@ class PackedBatch {
   std::vector<int64_t> kept_;
   std::vector<uint64_t> kept_mass_;
   std::vector<float> logprob_;
+  std::vector<int32_t> rounds_;
 };
 
 }  // namespace tokendraw::test

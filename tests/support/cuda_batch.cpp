@@ -61,6 +61,7 @@ CudaBatch::CudaBatch(const TokendrawSampler* sampler, const TokendrawBatch& host
   add_output(batch.kept, host.rows);
   add_output(batch.kept_mass, host.rows);
   add_output(batch.logprob, host.rows);
+  add_output(batch.rounds, host.rows);
   place_workspace(sampler);
   unsigned char* const start = block_->reserve(end_);
   for (size_t i = 0; i < arrays_.size(); ++i) {

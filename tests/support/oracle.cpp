@@ -241,7 +241,7 @@ size_t rejection_token(const BatchSpec& spec, size_t row, const Prepared& prepar
   uint64_t high = ~uint64_t{0};
   std::vector<bool> above(keys.size());
   for (uint32_t round = 0; round < 65; ++round) {
-    out.rejection_rounds = static_cast<int>(round) + 1;
+    out.result.rounds = static_cast<int32_t>(round) + 1;
     uint64_t mass = 0;
     for (size_t id = 0; id < keys.size(); ++id) {
       above[id] = keys[id] > low;
@@ -264,7 +264,7 @@ size_t rejection_token(const BatchSpec& spec, size_t row, const Prepared& prepar
 
 OracleRow solve(const BatchSpec& spec, size_t row, bool rejection) {
   OracleRow out;
-  out.result = {spec.invalid_token, 0, 0, 0, kNan};
+  out.result = {spec.invalid_token, 0, 0, 0, kNan, 0};
   if (bad_parameters(spec, row)) {
     out.result.status = TOKENDRAW_ROW_BAD_PARAMETER;
     return out;

@@ -15,8 +15,7 @@ struct OracleRow {
   RowResult result;              // of every algorithm but rejection
   std::vector<float> effective;  // empty where the row is BAD_PARAMETER
   std::vector<uint64_t> weights;
-  std::vector<bool> kept;    // kept and of positive weight
-  int rejection_rounds = 0;  // by rejection_row only
+  std::vector<bool> kept;  // kept and of positive weight
 };
 
 OracleRow oracle_row(const BatchSpec& spec, size_t row);

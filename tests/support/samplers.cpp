@@ -31,6 +31,8 @@ const char* cuda_wish() {
 
 bool gpu_only() { return std::strcmp(cuda_wish(), "only") == 0; }
 
+bool gpu_from_host() { return std::strcmp(cuda_wish(), "host") == 0; }
+
 int32_t cuda_devices() {
   for (int32_t i = 0; i < tokendraw_get_backend_count(); ++i) {
     TokendrawBackendInfo info = {};
@@ -51,7 +53,7 @@ bool runs_on_cpu(const TokendrawSampler* sampler) {
 std::vector<RowResult> run_on_gpu(TokendrawSampler* sampler, PackedBatch& packed) {
   packed.clear_outputs();
 #if defined(TOKENDRAW_TEST_HAS_CUDA)
-  if (std::strcmp(cuda_wish(), "host") != 0) {
+  if (!gpu_from_host()) {
     sample_on_device(sampler, packed.batch);
     return packed.results();
   }
@@ -78,19 +80,16 @@ std::vector<std::string> cpu_targets() {
   return targets;
 }
 
-std::vector<Variant> gpu_variants() {
-  static const std::vector<Variant> variants = [] {
-    std::vector<Variant> made;
-    const int32_t devices = cuda_wish()[0] != '\0' ? cuda_devices() : 0;
-    for (int32_t device = 0; device < devices; ++device) {
-      for (const auto algorithm : {TOKENDRAW_ALGORITHM_CANDIDATES, TOKENDRAW_ALGORITHM_REFINE}) {
-        made.push_back({algorithm, "", 1, TOKENDRAW_BACKEND_CUDA, device});
-      }
-    }
-    return made;
-  }();
+std::vector<Variant> gpu_variants(const std::vector<TokendrawAlgorithm>& algorithms) {
+  static const int32_t devices = cuda_wish()[0] != '\0' ? cuda_devices() : 0;
+  std::vector<Variant> variants;
+  for (int32_t device = 0; device < devices; ++device) {
+    for (const auto algorithm : algorithms) variants.push_back({algorithm, "", 1, TOKENDRAW_BACKEND_CUDA, device});
+  }
   return variants;
 }
+
+bool may_be_emulated(const Variant& variant) { return variant.backend != TOKENDRAW_BACKEND_CPU && gpu_from_host(); }
 
 std::vector<Variant> on_cpu(const std::vector<Variant>& variants) {
   std::vector<Variant> chosen;
@@ -124,14 +123,24 @@ std::vector<Variant> exact_algorithms(int32_t threads) {
 
 std::vector<Variant> every_algorithm(int32_t threads) {
   std::vector<Variant> variants = exact_algorithms(threads);
-  variants.insert(variants.begin(), {TOKENDRAW_ALGORITHM_REJECTION, "", threads});
+  const std::vector<Variant> rejection = rejection_algorithms(threads);
+  variants.insert(variants.begin(), rejection.begin(), rejection.end());
+  return variants;
+}
+
+std::vector<Variant> rejection_algorithms(int32_t threads) {
+  std::vector<Variant> variants = gpu_variants({TOKENDRAW_ALGORITHM_REJECTION});
+  if (!gpu_only()) variants.insert(variants.begin(), {TOKENDRAW_ALGORITHM_REJECTION, "", threads});
   return variants;
 }
 
 std::vector<Variant> rejection_variants(int32_t threads) {
+  std::vector<Variant> variants = rejection_algorithms(threads);
+  if (gpu_only()) return variants;
   const std::vector<std::string> targets = cpu_targets();
-  return {{TOKENDRAW_ALGORITHM_REJECTION, targets.front(), threads},
-          {TOKENDRAW_ALGORITHM_REJECTION, targets.back(), threads}};
+  variants.front().cpu_target = targets.front();
+  variants.insert(variants.begin(), {TOKENDRAW_ALGORITHM_REJECTION, targets.back(), threads});
+  return variants;
 }
 
 SamplerPointer make_sampler(const Variant& variant) {

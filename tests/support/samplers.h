@@ -30,22 +30,26 @@ std::string to_text(const Variant& variant);  // "candidates/AVX2/1 thread(s)", 
 
 std::vector<std::string> cpu_targets();  // best first
 
-// The algorithms of a GPU on every device of the CUDA backend; none unless TOKENDRAW_TEST_CUDA is set. With
-// TOKENDRAW_TEST_CUDA=1 the tests hand over device memory where they know the CUDA runtime (TOKENDRAW_CUDA=ON), with
-// TOKENDRAW_TEST_CUDA=host always host memory, which also does for the emulated GPU; with TOKENDRAW_TEST_CUDA=only the
-// CPU's algorithms are left out. Fails the test if it is set and there is no device.
-std::vector<Variant> gpu_variants();
+// Algorithms of a GPU, the exact ones, on every device of the CUDA backend; none unless TOKENDRAW_TEST_CUDA is set.
+// With TOKENDRAW_TEST_CUDA=1 the tests hand over device memory where they know the CUDA runtime (TOKENDRAW_CUDA=ON),
+// with TOKENDRAW_TEST_CUDA=host always host memory, which also does for the emulated GPU; with TOKENDRAW_TEST_CUDA=only
+// the CPU's algorithms are left out. Fails the test if it is set and there is no device.
+std::vector<Variant> gpu_variants(const std::vector<TokendrawAlgorithm>& algorithms = {TOKENDRAW_ALGORITHM_CANDIDATES,
+                                                                                       TOKENDRAW_ALGORITHM_REFINE});
+// Whether it may run on the emulated GPU, which is so slow that a test should give it few rows.
+bool may_be_emulated(const Variant& variant);
 // Those of `variants` that run on the CPU. For tests of what concerns host memory and threads.
 std::vector<Variant> on_cpu(const std::vector<Variant>& variants);
 
-// In the following three the GPU's come last.
+// In all but `every_algorithm` the GPU's come last.
 // Every algorithm that must return the oracle's token, on every SIMD target; the reference, which uses none, once.
 std::vector<Variant> exact_variants(int32_t threads = 1);
 // The same on the best target only.
 std::vector<Variant> exact_algorithms(int32_t threads = 1);
-// Those and rejection.
+// Those and, before them, rejection.
 std::vector<Variant> every_algorithm(int32_t threads = 1);
-// Rejection on the best and on the least SIMD target.
+// Rejection on the best target and on GPUs; and the same with the least SIMD target too.
+std::vector<Variant> rejection_algorithms(int32_t threads = 1);
 std::vector<Variant> rejection_variants(int32_t threads = 1);
 
 // Fails the test and returns null if there is none to be had.

@@ -18,7 +18,9 @@ using cases::Case;
 using cases::CaseBatch;
 using cases::CaseOutput;
 
-constexpr int32_t kLongestRow = 2048;  // longer rows are spared what costs more than it shows
+constexpr int32_t kLongestRow = 2048;        // longer rows are spared what costs more than it shows
+constexpr int32_t kLongestRowInHaste = 300;  // the same where the engine is asked for its speed
+constexpr int32_t kMaxRounds = 65;           // of rejection sampling (docs/semantics.md, section 8)
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 // The promise is 1e-6, then rounding to float; the rest is for the double arithmetic here.
@@ -30,13 +32,14 @@ bool logprob_close(double a, double b) {
 // What differs at place `a` of one output and place `b` of another; nothing if they agree.
 std::optional<std::string> compare(const CaseOutput& got, size_t a, const CaseOutput& wanted, size_t b) {
   const bool same = got.tokens[a] == wanted.tokens[b] && got.row_status[a] == wanted.row_status[b] &&
-                    got.kept[a] == wanted.kept[b] && got.kept_mass[a] == wanted.kept_mass[b];
+                    got.kept[a] == wanted.kept[b] && got.kept_mass[a] == wanted.kept_mass[b] &&
+                    got.rounds[a] == wanted.rounds[b];
   // Two values within the promise may be twice as far apart.
   const double x = got.logprob[a], y = wanted.logprob[b];
   if (same && (logprob_close(x, y) || logprob_close(x, (x + y) / 2))) return std::nullopt;
   const auto shown = [](const CaseOutput& output, size_t i) {
-    return fmt::format("token {} status {} kept {} mass {} logprob {}", output.tokens[i], output.row_status[i],
-                       output.kept[i], output.kept_mass[i], output.logprob[i]);
+    return fmt::format("token {} status {} kept {} mass {} logprob {} rounds {}", output.tokens[i],
+                       output.row_status[i], output.kept[i], output.kept_mass[i], output.logprob[i], output.rounds[i]);
   };
   return fmt::format("{}, expected {}", shown(got, a), shown(wanted, b));
 }
@@ -50,6 +53,11 @@ int64_t rank_of(const std::vector<float>& x, int32_t token) {
   return rank;
 }
 
+// Whether the row is greedy: docs/semantics.md, section 3.
+bool is_greedy(float temperature) {
+  return temperature == 0.0f || 1.44269502162933349609375f / temperature == kInfinity;
+}
+
 // ln of the token's probability under softmax(x / T) in doubles, from the definition. A logit so far below the largest
 // that no float holds the difference has weight 0 by the contract, at any temperature.
 double expected_logprob(const std::vector<float>& x, int32_t token, float temperature) {
@@ -59,8 +67,7 @@ double expected_logprob(const std::vector<float>& x, int32_t token, float temper
   };
   if (max == kInfinity) return -std::log(count_if([](float v) { return v == kInfinity; }));
   if (temperature == kInfinity) return -std::log(count_if([max](float v) { return v - max != -kInfinity; }));
-  const bool greedy = temperature == 0.0f || 1.44269502162933349609375f / temperature == kInfinity;
-  const double t = greedy ? 1.0 : static_cast<double>(temperature);
+  const double t = is_greedy(temperature) ? 1.0 : static_cast<double>(temperature);
   double sum = 0.0;
   for (const float v : x) {
     if (v - max != -kInfinity) sum += std::exp((static_cast<double>(v) - static_cast<double>(max)) / t);
@@ -84,12 +91,20 @@ std::optional<std::string> check_token(const CaseBatch& batch, const std::vector
   return std::nullopt;
 }
 
+// Whether rejection took as many rounds as it may.
+std::optional<std::string> check_rounds(const CaseBatch& batch, const CaseOutput& output, size_t r) {
+  const bool draws = output.tokens[r] >= 0 && !is_greedy(batch.setting(static_cast<int64_t>(r)).temperature);
+  const int32_t rounds = output.rounds[r];
+  if (draws ? rounds >= 1 && rounds <= kMaxRounds : rounds == 0) return std::nullopt;
+  return fmt::format("{} rounds, expected {}", rounds, draws ? "1 to 65" : "none");
+}
+
 }  // namespace
 
 Agreement::Agreement(const PathChoice& choice) : paths_(choice) {
   if (paths_.algorithms.empty()) {
-    paths_.algorithms = {TOKENDRAW_ALGORITHM_CANDIDATES, TOKENDRAW_ALGORITHM_REFINE, TOKENDRAW_ALGORITHM_AUTO};
-    if (on_cpu()) paths_.algorithms.push_back(TOKENDRAW_ALGORITHM_REJECTION);
+    paths_.algorithms = {TOKENDRAW_ALGORITHM_CANDIDATES, TOKENDRAW_ALGORITHM_REFINE, TOKENDRAW_ALGORITHM_AUTO,
+                         TOKENDRAW_ALGORITHM_REJECTION};
   }
   if (paths_.targets.empty()) {
     for (int32_t i = 0; const char* name = tokendraw_get_cpu_target_name(i); ++i) paths_.targets.emplace_back(name);
@@ -128,6 +143,7 @@ void Agreement::sample(const Path& path, const CaseBatch& batch, CaseOutput& out
     choice.algorithm = path.algorithm;
     choice.cpu_target = path.target;
     choice.threads = path.threads;
+    choice.gpu_way = paths_.gpu_way;
     sampler = make_sampler(choice);
   }
   const TokendrawBatch raw = batch.batch(output);
@@ -147,6 +163,9 @@ void Agreement::report(const Case& c, const Path& path, int64_t row, const std::
     const char* backend = tokendraw_backend_name(path.backend);
     place = fmt::format("{} device {}", backend, path.device);
     command += fmt::format(" --backend {} --device {} --algorithm {}", backend, path.device, algorithm);
+    if (paths_.gpu_way != TOKENDRAW_GPU_WAY_AUTO) {
+      command += fmt::format(" --gpu-way {}", tokendraw_gpu_way_name(paths_.gpu_way));
+    }
   } else if (path.algorithm != TOKENDRAW_ALGORITHM_REFERENCE) {
     command += fmt::format(" --algorithm {} --cpu-target {} --threads {}", algorithm, path.target, path.threads);
   }
@@ -162,7 +181,8 @@ void Agreement::run(const Case& c) {
   const bool handed_in = c.randomness == cases::Randomness::kRandomU64 || c.randomness == cases::Randomness::kRandomF32;
   const bool rejection = wants(TOKENDRAW_ALGORITHM_REJECTION) && !handed_in;
   effective_.clear();
-  for (int64_t r = 0; r < batch.rows() && (against_reference || rejection); ++r) {
+  const bool arithmetic = against_reference || (rejection && (on_cpu() || c.vocab <= kLongestRowInHaste));
+  for (int64_t r = 0; r < batch.rows() && arithmetic; ++r) {
     effective_.push_back(batch.effective_logits(r));
   }
 
@@ -199,37 +219,57 @@ void Agreement::check_reference(const CaseBatch& batch, const CaseOutput& refere
   if (on_cpu()) comparison_count_ += batch.rows();  // the count of a GPU's check is that of the GPU's draws
 }
 
-void Agreement::check_rejection(const CaseBatch& batch, const CaseOutput& reference) {
-  const Case& c = batch.the_case();
-  std::optional<CaseOutput> first;
-  // Long rows take many reads each: one target and two numbers of threads will do.
+std::vector<Agreement::Path> Agreement::paths_of_rejection(const Case& c) const {
   const bool long_rows = c.vocab > kLongestRow;
+  std::vector<Path> paths;
+  if (!on_cpu()) {
+    // The CPU's draw first, as the measure of the others. It takes as long as the reference's.
+    if (c.vocab <= kLongestRowInHaste || paths_.against == Against::kReference) {
+      paths.push_back({TOKENDRAW_ALGORITHM_REJECTION, paths_.targets.front(), 1});
+    }
+    for (const Path& path : paths_of(TOKENDRAW_ALGORITHM_REJECTION)) paths.push_back(path);
+    return paths;
+  }
+  // Long rows take many reads each: one target and two numbers of threads will do.
   const size_t targets = long_rows ? 1 : paths_.targets.size();
   const size_t thread_counts = long_rows ? std::min<size_t>(2, paths_.threads.size()) : paths_.threads.size();
   for (size_t target = 0; target < targets; ++target) {
     for (size_t threads = 0; threads < thread_counts; ++threads) {
-      const Path path{TOKENDRAW_ALGORITHM_REJECTION, paths_.targets[target], paths_.threads[threads]};
-      CaseOutput output;
-      sample(path, batch, output);
-      comparison_count_ += batch.rows();
-      // Another token than the reference's, from the same set.
-      CaseOutput expected = first ? *first : reference;
-      for (size_t r = 0; r < effective_.size() && !first; ++r) {
-        if (reference.tokens[r] < 0 || output.tokens[r] < 0) continue;
-        expected.tokens[r] = output.tokens[r];
-        expected.logprob[r] = output.logprob[r];
-      }
-      for (size_t r = 0; r < effective_.size(); ++r) {
-        const auto row = static_cast<int64_t>(r);
-        if (const auto what = compare(output, r, expected, r)) report(c, path, row, *what);
-        if (first) continue;
+      paths.push_back({TOKENDRAW_ALGORITHM_REJECTION, paths_.targets[target], paths_.threads[threads]});
+    }
+  }
+  return paths;
+}
+
+void Agreement::check_rejection(const CaseBatch& batch, const CaseOutput& reference) {
+  const Case& c = batch.the_case();
+  std::optional<CaseOutput> first;
+  bool places_checked = false;
+  for (const Path& path : paths_of_rejection(c)) {
+    CaseOutput output;
+    sample(path, batch, output);
+    const bool counts = path.backend == paths_.backend;
+    if (counts) comparison_count_ += batch.rows();
+    // Another token than the reference's, from the same set.
+    CaseOutput expected = first ? *first : reference;
+    for (size_t r = 0; r < output.tokens.size() && !first; ++r) {
+      if (reference.tokens[r] < 0 || output.tokens[r] < 0) continue;
+      expected.tokens[r] = output.tokens[r];
+      expected.logprob[r] = output.logprob[r];
+      expected.rounds[r] = output.rounds[r];
+    }
+    for (size_t r = 0; r < output.tokens.size(); ++r) {
+      const auto row = static_cast<int64_t>(r);
+      if (const auto what = compare(output, r, expected, r)) report(c, path, row, *what);
+      if (first) continue;
+      if (r < effective_.size()) {
         if (const auto what = check_token(batch, effective_[r], output, r)) report(c, path, row, *what);
       }
-      if (!first) {
-        check_places(c, path, output);
-        first = std::move(output);
-      }
+      if (const auto what = check_rounds(batch, output, r)) report(c, path, row, *what);
     }
+    if (counts && !places_checked) check_places(c, path, output);
+    places_checked = places_checked || counts;
+    if (!first) first = std::move(output);
   }
 }
 

@@ -30,6 +30,7 @@ struct PathChoice {
   std::vector<std::string> targets;  // of the CPU
   std::vector<int32_t> threads;      // of the CPU
   std::vector<int32_t> devices;      // of a GPU
+  TokendrawGpuWay gpu_way = TOKENDRAW_GPU_WAY_AUTO;
   Against against = Against::kReference;
 };
 
@@ -37,10 +38,11 @@ class Agreement {
  public:
   explicit Agreement(const PathChoice& choice);
 
-  // Compares token, status, kept count and kept mass bit for bit, and the log-probability within its promise:
+  // Compares token, status, kept count, kept mass and rounds bit for bit, and the log-probability within its promise:
   // - every algorithm but rejection with the reference, or with the engine;
   // - the reference with the case's own arithmetic: the token is in the kept set, the log-probability is right;
-  // - rejection with the reference's kept set, and its tokens with themselves over targets and threads;
+  // - rejection with the reference's kept set, and its tokens with themselves over targets and threads, or, on a GPU,
+  //   with the CPU's. Against the engine, whose speed would be lost, long rows by kept set and rounds alone;
   // - small batches with themselves in reverse order, and some of them with each row alone.
   void run(const cases::Case& c);
 
@@ -63,6 +65,7 @@ class Agreement {
   bool on_cpu() const { return paths_.backend == TOKENDRAW_BACKEND_CPU; }
   Path expected_path() const;
   std::vector<Path> paths_of(TokendrawAlgorithm algorithm) const;
+  std::vector<Path> paths_of_rejection(const cases::Case& c) const;
   void sample(const Path& path, const cases::CaseBatch& batch, cases::CaseOutput& output);
   void check_reference(const cases::CaseBatch& batch, const cases::CaseOutput& reference);
   void check_rejection(const cases::CaseBatch& batch, const cases::CaseOutput& reference);

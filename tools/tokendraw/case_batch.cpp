@@ -77,6 +77,7 @@ void CaseOutput::prepare(int64_t rows) {
   kept.assign(n, -987654321);
   kept_mass.assign(n, 0xdeadbeefdeadbeefu);
   logprob.assign(n, 987654.0f);
+  rounds.assign(n, -987654321);
 }
 
 CaseBatch::CaseBatch(const Case& c) : CaseBatch(c, {}) {}
@@ -345,6 +346,7 @@ TokendrawBatch CaseBatch::batch(CaseOutput& output) const {
   batch.kept = output.kept.data();
   batch.kept_mass = output.kept_mass.data();
   batch.logprob = output.logprob.data();
+  batch.rounds = output.rounds.data();
   return batch;
 }
 

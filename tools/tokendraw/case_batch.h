@@ -20,6 +20,7 @@ struct CaseOutput {
   std::vector<int64_t> kept;
   std::vector<uint64_t> kept_mass;
   std::vector<float> logprob;
+  std::vector<int32_t> rounds;
 
   // Fills every output with a pattern that no sampler writes, so that a row left out shows.
   void prepare(int64_t rows);

@@ -74,10 +74,9 @@ struct DistributionRun {
 };
 
 // Algorithms that must agree have one distribution between them; `auto` stands for all unless one is asked for.
-// Rejection sampling of long rows is left out unless it is asked for: it reads a row many times for each draw.
+// Rejection sampling of long rows on the CPU is left out unless it is asked for: it sorts a row for each draw.
 std::vector<DistributionRun> select_distribution_runs(const CheckOptions& options) {
   std::vector<TokendrawAlgorithm> algorithms = {TOKENDRAW_ALGORITHM_AUTO, TOKENDRAW_ALGORITHM_REJECTION};
-  if (!on_cpu(options)) algorithms = {TOKENDRAW_ALGORITHM_AUTO};
   if (options.algorithm_given) algorithms = {options.path.algorithm};
   if (!options.only_case.empty() && on_cpu(options)) {
     algorithms = {TOKENDRAW_ALGORITHM_AUTO, TOKENDRAW_ALGORITHM_CANDIDATES, TOKENDRAW_ALGORITHM_REFINE,
@@ -88,7 +87,7 @@ std::vector<DistributionRun> select_distribution_runs(const CheckOptions& option
     for (const TokendrawAlgorithm algorithm : algorithms) {
       const std::string id = fmt::format("{}{}/{}", kDistribution, c.name, tokendraw_algorithm_name(algorithm));
       const bool too_slow = algorithm == TOKENDRAW_ALGORITHM_REJECTION && c.vocab > kLongestRejectionRow &&
-                            options.only_case.empty() && !options.algorithm_given;
+                            on_cpu(options) && options.only_case.empty() && !options.algorithm_given;
       if (selected(options, id) && c.vocab <= options.max_vocab && !too_slow) runs.push_back({&c, algorithm, id});
     }
   }
@@ -118,6 +117,7 @@ PathChoice choose_paths(const CheckOptions& options) {
   PathChoice paths;
   paths.backend = options.path.backend;
   paths.against = options.against;
+  paths.gpu_way = options.path.gpu_way;
   if (options.path.device >= 0) paths.devices = {options.path.device};
   if (options.path.device < 0 && !on_cpu(options)) {
     for (int32_t device = 0; device < count_devices(options.path.backend); ++device) paths.devices.push_back(device);
@@ -237,9 +237,7 @@ bool check_distribution(const CheckOptions& options, const std::vector<Distribut
 }
 
 ExitCode run_check(const CheckOptions& options) {
-  const bool cpu_algorithm = options.path.algorithm == TOKENDRAW_ALGORITHM_REFERENCE ||
-                             options.path.algorithm == TOKENDRAW_ALGORITHM_REJECTION;
-  if (!on_cpu(options) && cpu_algorithm) {
+  if (!on_cpu(options) && options.path.algorithm == TOKENDRAW_ALGORITHM_REFERENCE) {
     throw CliError(kExitUsage, fmt::format("--algorithm: {} runs on the cpu only",
                                            tokendraw_algorithm_name(options.path.algorithm)));
   }

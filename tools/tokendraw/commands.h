@@ -20,5 +20,8 @@ Command add_info_command(CLI::App& program);
 Command add_plan_command(CLI::App& program);
 Command add_check_command(CLI::App& program);
 Command add_bench_command(CLI::App& program);
+Command add_softmax_command(CLI::App& program);
+Command add_prefix_sum_command(CLI::App& program);
+Command add_random_command(CLI::App& program);
 
 }  // namespace tokendraw::cli

@@ -60,6 +60,7 @@ struct Draw {
   int64_t kept;
   uint64_t kept_mass;
   float logprob;
+  int32_t rounds;
 
   bool has_token() const { return token >= 0; }
 };
@@ -80,17 +81,19 @@ class DrawPrinter {
       : options_(options),
         file_(file),
         texts_(texts),
+        rounds_(options.sampler.algorithm == TOKENDRAW_ALGORITHM_REJECTION),
         row_width_(std::max(3, count_digits(end_row - 1))),
         draw_width_(std::max(4, count_digits(options.draws - 1))),
         id_width_(std::max(5, count_digits(file.vocab))) {}
 
   void print_header() {
     if (options_.format == SampleFormat::kCsv) {
-      write_output(fmt::format("row,draw,token,status,kept,kept_mass,logprob{}\n", texts_ != nullptr ? ",text" : ""));
+      write_output(fmt::format("row,draw,token,status,kept,kept_mass,logprob{}{}\n", rounds_ ? ",rounds" : "",
+                               texts_ != nullptr ? ",text" : ""));
     } else if (options_.format == SampleFormat::kTable) {
-      write_output(fmt::format("{:>{}}  {:>{}}  {:>{}}  {:>{}}  {:>9}  {:>{}}  {:>10}  {}{}\n", "row", row_width_,
+      write_output(fmt::format("{:>{}}  {:>{}}  {:>{}}  {:>{}}  {:>9}  {:>{}}  {:>10}  {}{}{}\n", "row", row_width_,
                                "draw", draw_width_, "token", id_width_, "rank", id_width_, "share", "kept", id_width_,
-                               "logprob", "status", texts_ != nullptr ? "  text" : ""));
+                               "logprob", rounds_ ? "rounds  " : "", "status", texts_ != nullptr ? "  text" : ""));
     }
   }
 
@@ -119,9 +122,10 @@ class DrawPrinter {
       if (std::isfinite(draw.logprob)) logprob = fmt::format("{:.6f}", draw.logprob);
       if (texts_ != nullptr) text = "  \"" + escape_text(texts_->text(draw.token)) + "\"";
     }
-    write_output(fmt::format("{:>{}}  {:>{}}  {:>{}}  {:>{}}  {:>9}  {:>{}}  {:>10}  {:{}}{}\n", draw.row, row_width_,
+    const std::string rounds = rounds_ ? fmt::format("{:>6}  ", draw.rounds) : "";
+    write_output(fmt::format("{:>{}}  {:>{}}  {:>{}}  {:>{}}  {:>9}  {:>{}}  {:>10}  {}{:{}}{}\n", draw.row, row_width_,
                              draw.draw, draw_width_, draw.token, id_width_, rank, id_width_, share, draw.kept,
-                             id_width_, logprob, status, text.empty() ? 0 : 6, text));
+                             id_width_, logprob, rounds, status, text.empty() ? 0 : 6, text));
   }
 
   void print_json(const Draw& draw) {
@@ -133,6 +137,7 @@ class DrawPrinter {
     object["kept"] = draw.kept;
     object["kept_mass"] = std::to_string(draw.kept_mass);
     object["logprob"] = float_as_json(draw.logprob);
+    if (rounds_) object["rounds"] = draw.rounds;
     if (texts_ != nullptr) object["text"] = to_valid_utf8(texts_->text(draw.token));
     write_output(dump_json(object) + "\n");
   }
@@ -141,6 +146,7 @@ class DrawPrinter {
     const std::string logprob = std::isfinite(draw.logprob) ? fmt::format("{}", draw.logprob) : "";
     std::string line = fmt::format("{},{},{},{},{},{},{}", draw.row, draw.draw, draw.token,
                                    fmt::join(status_names(draw.status), "|"), draw.kept, draw.kept_mass, logprob);
+    if (rounds_) line += fmt::format(",{}", draw.rounds);
     if (texts_ != nullptr) {
       line += ",\"";
       for (const char c : to_valid_utf8(texts_->text(draw.token))) line += c == '"' ? "\"\"" : std::string(1, c);
@@ -152,6 +158,7 @@ class DrawPrinter {
   const SampleOptions& options_;
   const LogitsFile& file_;
   const TokenTexts* texts_;
+  bool rounds_;  // are shown: the algorithm is the one that has them
   int row_width_, draw_width_, id_width_;
   RowPlaces places_;
   int64_t loaded_row_ = -1;
@@ -177,7 +184,7 @@ std::vector<Draw> sample_some(const SampleOptions& options, const LogitsFile& fi
                               TokendrawSampler* sampler, int64_t first, int64_t count) {
   const auto n = static_cast<size_t>(count);
   std::vector<Draw> result(n);
-  std::vector<int32_t> row_index(n), tokens(n);
+  std::vector<int32_t> row_index(n), tokens(n), rounds(n);
   std::vector<uint32_t> streams(n), status(n);
   std::vector<uint64_t> offsets(n), kept_mass(n), random_u64;
   std::vector<int64_t> kept(n);
@@ -218,6 +225,7 @@ std::vector<Draw> sample_some(const SampleOptions& options, const LogitsFile& fi
   batch.kept = kept.data();
   batch.kept_mass = kept_mass.data();
   batch.logprob = logprob.data();
+  batch.rounds = rounds.data();
   require_answer(tokendraw_sample_host(sampler, &batch), "sampling");
   for (size_t i = 0; i < n; ++i) {
     result[i].token = tokens[i];
@@ -225,6 +233,7 @@ std::vector<Draw> sample_some(const SampleOptions& options, const LogitsFile& fi
     result[i].kept = kept[i];
     result[i].kept_mass = kept_mass[i];
     result[i].logprob = logprob[i];
+    result[i].rounds = rounds[i];
   }
   return result;
 }

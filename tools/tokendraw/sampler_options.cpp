@@ -30,6 +30,13 @@ constexpr Choice<TokendrawBackend> kBackends[] = {
     {"cuda", TOKENDRAW_BACKEND_CUDA},
     {"hip", TOKENDRAW_BACKEND_HIP},
 };
+constexpr Choice<TokendrawGpuWay> kGpuWays[] = {
+    {"auto", TOKENDRAW_GPU_WAY_AUTO},
+    {"block", TOKENDRAW_GPU_WAY_BLOCK},
+    {"small-block", TOKENDRAW_GPU_WAY_SMALL_BLOCK},
+    {"split", TOKENDRAW_GPU_WAY_SPLIT},
+    {"cluster", TOKENDRAW_GPU_WAY_CLUSTER},
+};
 constexpr Choice<TokendrawOnGpuFailure> kGpuFailures[] = {
     {"error", TOKENDRAW_ON_GPU_FAILURE_RETURN_ERROR},
     {"use-cpu", TOKENDRAW_ON_GPU_FAILURE_USE_CPU},
@@ -75,6 +82,7 @@ void add_backend_options(CLI::App& app, SamplerChoice& choice) {
                     fmt::format("Where to run [{}]", tokendraw_backend_name(choice.backend)));
   add_int32_option(app, "--device", choice.device, 0, std::numeric_limits<int32_t>::max(),
                    "Which of the backend's devices, see 'tokendraw info' [the first]");
+  add_choice_option(app, "--gpu-way", choice.gpu_way, kGpuWays, "Which blocks of a GPU work on a row [auto]");
 }
 
 void add_gpu_failure_option(CLI::App& app, SamplerChoice& choice) {
@@ -90,6 +98,7 @@ SamplerHandle make_sampler(const SamplerChoice& choice) {
   options.threads = choice.threads;
   options.device = choice.device;
   options.on_gpu_failure = choice.on_gpu_failure;
+  options.gpu_way = choice.gpu_way;
   options.cpu_target = choice.cpu_target.empty() ? nullptr : choice.cpu_target.c_str();
   TokendrawSampler* sampler = nullptr;
   const TokendrawStatus status = tokendraw_create_sampler(&options, &sampler);
@@ -108,7 +117,12 @@ void require_answer(TokendrawStatus status, const std::string& doing) {
 }
 
 CLI::Option* add_dtype_option(CLI::App& app, TokendrawDtype& dtype, const std::string& help) {
-  return add_choice_option(app, "--dtype", dtype, kDtypes, help);
+  return add_named_dtype_option(app, "--dtype", dtype, help);
+}
+
+CLI::Option* add_named_dtype_option(CLI::App& app, const std::string& name, TokendrawDtype& dtype,
+                                    const std::string& help) {
+  return add_choice_option(app, name, dtype, kDtypes, help);
 }
 
 }  // namespace tokendraw::cli

@@ -29,11 +29,12 @@ struct SamplerChoice {
   std::string cpu_target;  // empty: the best
   int32_t device = -1;     // -1: the backend's first
   TokendrawOnGpuFailure on_gpu_failure = TOKENDRAW_ON_GPU_FAILURE_RETURN_ERROR;
+  TokendrawGpuWay gpu_way = TOKENDRAW_GPU_WAY_AUTO;
 };
 
 void add_algorithm_option(CLI::App& app, SamplerChoice& choice);
 void add_thread_options(CLI::App& app, SamplerChoice& choice);   // --threads and --cpu-target
-void add_backend_options(CLI::App& app, SamplerChoice& choice);  // --backend and --device
+void add_backend_options(CLI::App& app, SamplerChoice& choice);  // --backend, --device, --gpu-way
 void add_gpu_failure_option(CLI::App& app, SamplerChoice& choice);
 
 struct SamplerDeleter {
@@ -49,5 +50,7 @@ void require_answer(TokendrawStatus status, const std::string& doing);
 
 // "f32|f16|bf16" into `dtype`.
 CLI::Option* add_dtype_option(CLI::App& app, TokendrawDtype& dtype, const std::string& help);
+CLI::Option* add_named_dtype_option(CLI::App& app, const std::string& name, TokendrawDtype& dtype,
+                                    const std::string& help);
 
 }  // namespace tokendraw::cli

@@ -151,10 +151,11 @@ struct Batch {
   PerRow<float> presence_penalty = 0.0f;
 
   std::span<int32_t> tokens = {};       // rows
-  std::span<uint32_t> row_status = {};  // rows, as the next three
+  std::span<uint32_t> row_status = {};  // rows, as the next four
   std::span<int64_t> kept = {};
   std::span<uint64_t> kept_mass = {};
   std::span<float> logprob = {};
+  std::span<int32_t> rounds = {};
 
   // The C struct, good as long as what the spans point to. Errors: INVALID_LOGITS for a span of logits that is too
   // short or no whole number of rows; the status of the field, or INVALID_OUTPUTS, for any other span of a wrong
@@ -262,6 +263,7 @@ inline Result<TokendrawBatch> Batch::to_c() const noexcept {
   arrays.accept(TOKENDRAW_INVALID_OUTPUTS, "kept", kept, c.kept);
   arrays.accept(TOKENDRAW_INVALID_OUTPUTS, "kept_mass", kept_mass, c.kept_mass);
   arrays.accept(TOKENDRAW_INVALID_OUTPUTS, "logprob", logprob, c.logprob);
+  arrays.accept(TOKENDRAW_INVALID_OUTPUTS, "rounds", rounds, c.rounds);
   if (arrays.error.status() != TOKENDRAW_OK) return arrays.error;
 
   if (!mask.empty()) {

@@ -25,6 +25,14 @@ enum class Algorithm : int32_t {
   kRejection = TOKENDRAW_ALGORITHM_REJECTION,
 };
 
+enum class GpuWay : int32_t {
+  kAuto = TOKENDRAW_GPU_WAY_AUTO,
+  kBlock = TOKENDRAW_GPU_WAY_BLOCK,
+  kSmallBlock = TOKENDRAW_GPU_WAY_SMALL_BLOCK,
+  kSplit = TOKENDRAW_GPU_WAY_SPLIT,
+  kCluster = TOKENDRAW_GPU_WAY_CLUSTER,
+};
+
 enum class Dtype : int32_t {
   kF32 = TOKENDRAW_DTYPE_F32,
   kF16 = TOKENDRAW_DTYPE_F16,
@@ -46,6 +54,7 @@ enum class OnGpuFailure : int32_t {
 
 inline const char* name(Backend value) noexcept { return tokendraw_backend_name(TokendrawBackend(value)); }
 inline const char* name(Algorithm value) noexcept { return tokendraw_algorithm_name(TokendrawAlgorithm(value)); }
+inline const char* name(GpuWay value) noexcept { return tokendraw_gpu_way_name(TokendrawGpuWay(value)); }
 inline const char* name(Dtype value) noexcept { return tokendraw_dtype_name(TokendrawDtype(value)); }
 inline const char* name(TopPBase value) noexcept { return tokendraw_top_p_base_name(TokendrawTopPBase(value)); }
 

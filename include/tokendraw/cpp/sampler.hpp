@@ -24,6 +24,7 @@ struct SampledRow {
   int64_t kept = 0;        // tokens that could have been drawn
   uint64_t kept_mass = 0;  // their summed weight; the heaviest token weighs 2^42
   float logprob = 0.0f;    // NaN without a token
+  int32_t rounds = 0;      // of algorithm rejection; 0 of all others
 };
 
 // As TokendrawSamplerOptions, defaults included.
@@ -34,6 +35,7 @@ struct SamplerOptions {
   int32_t threads = 0;
   OnGpuFailure on_gpu_failure = OnGpuFailure::kUseCpu;
   const char* cpu_target = nullptr;
+  GpuWay gpu_way = GpuWay::kAuto;
 };
 
 struct SamplerInfo {
@@ -83,6 +85,7 @@ class Sampler {
     c.threads = options.threads;
     c.on_gpu_failure = TokendrawOnGpuFailure(options.on_gpu_failure);
     c.cpu_target = options.cpu_target;
+    c.gpu_way = TokendrawGpuWay(options.gpu_way);
     TokendrawSampler* sampler = nullptr;
     const Status status = tokendraw_create_sampler(&c, &sampler);
     if (!is_success(status)) return detail::last_error(status);
@@ -164,12 +167,18 @@ class Sampler {
       std::vector<int64_t> kept(rows);
       std::vector<uint64_t> kept_mass(rows);
       std::vector<float> logprob(rows);
-      const Result<void> done = sample_requests(
-          logits, requests, top_p_base,
-          {.tokens = tokens, .row_status = row_status, .kept = kept, .kept_mass = kept_mass, .logprob = logprob});
+      std::vector<int32_t> rounds(rows);
+      const Result<void> done = sample_requests(logits, requests, top_p_base,
+                                                {.tokens = tokens,
+                                                 .row_status = row_status,
+                                                 .kept = kept,
+                                                 .kept_mass = kept_mass,
+                                                 .logprob = logprob,
+                                                 .rounds = rounds});
       if (!done) return done.error();
       std::vector<SampledRow> result(rows);
-      for (size_t r = 0; r < rows; ++r) result[r] = {tokens[r], row_status[r], kept[r], kept_mass[r], logprob[r]};
+      for (size_t r = 0; r < rows; ++r)
+        result[r] = {tokens[r], row_status[r], kept[r], kept_mass[r], logprob[r], rounds[r]};
       return {std::move(result), done.error()};
     });
   }
@@ -221,6 +230,7 @@ class Sampler {
     std::span<int64_t> kept = {};
     std::span<uint64_t> kept_mass = {};
     std::span<float> logprob = {};
+    std::span<int32_t> rounds = {};
   };
 
   Result<void> sample_requests(const Logits& logits, std::span<const SamplingParams> requests, TopPBase top_p_base,
@@ -235,6 +245,7 @@ class Sampler {
     batch.kept = outputs.kept;
     batch.kept_mass = outputs.kept_mass;
     batch.logprob = outputs.logprob;
+    batch.rounds = outputs.rounds;
     return try_sample(batch);
   }
 

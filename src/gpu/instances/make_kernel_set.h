@@ -3,6 +3,7 @@
 #pragma once
 
 #include "gpu/kernel_set.h"
+#include "gpu/kernels/sample_rejection.h"
 #include "gpu/kernels/sample_resident.h"
 #include "gpu/kernels/sample_rows.h"
 
@@ -10,9 +11,14 @@ namespace tokendraw::gpu {
 
 template <request::Dtype kDtype, bool kEdited, int kWave>
 KernelSet make_kernel_set() {
-  return {sample_row<kDtype, kEdited, kWave>,   split_maxima<kDtype, kEdited, kWave>,
-          split_masses<kDtype, kEdited, kWave>, split_search<kDtype, kEdited, kWave>,
-          split_finish<kDtype, kEdited, kWave>, sample_resident<kDtype, kEdited, kWave>};
+  return {sample_row<kDtype, kEdited, kWave, plan::kGpuBlockThreads>,
+          sample_row<kDtype, kEdited, kWave, plan::kGpuSmallBlockThreads>,
+          split_maxima<kDtype, kEdited, kWave>,
+          split_masses<kDtype, kEdited, kWave>,
+          split_search<kDtype, kEdited, kWave>,
+          split_finish<kDtype, kEdited, kWave>,
+          sample_resident<kDtype, kEdited, kWave>,
+          sample_rejection<kDtype, kEdited, kWave>};
 }
 
 template <request::Dtype kDtype, int kWave>

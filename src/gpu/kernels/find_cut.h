@@ -4,6 +4,7 @@
 #pragma once
 
 #include "gpu/kernels/candidates.h"
+#include "gpu/kernels/find_in_row.h"
 #include "gpu/primitives/sort.h"
 
 namespace tokendraw::gpu {

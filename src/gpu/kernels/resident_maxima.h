@@ -6,35 +6,6 @@
 
 namespace tokendraw::gpu {
 
-// The largest of a lane's logits, NaN if one is, in the form that takes the fewest instructions.
-template <request::Dtype kStored>
-struct LaneMax {  // 16-bit dtypes: two at a time
-  uint32_t pair = kStored == request::Dtype::kBf16 ? 0xff80ff80u : 0xfc00fc00u;
-  TOKENDRAW_DEVICE static uint32_t larger(uint32_t a, uint32_t b) {
-    return kStored == request::Dtype::kBf16 ? platform::max_or_nan_bf16_pair(a, b)
-                                            : platform::max_or_nan_f16_pair(a, b);
-  }
-  TOKENDRAW_DEVICE void take(const platform::Words16& words) {
-    pair = larger(pair, larger(larger(words.word[0], words.word[1]), larger(words.word[2], words.word[3])));
-  }
-  // That of the logits at even (0) and at odd (1) places.
-  TOKENDRAW_DEVICE float value(int which) const {
-    const platform::Words16 words = {{pair, 0, 0, 0}};
-    return Stored<kStored>::to_float(words, which);
-  }
-};
-
-template <>
-struct LaneMax<request::Dtype::kF32> {
-  float largest = -draw::infinity();
-  TOKENDRAW_DEVICE void take(const platform::Words16& words) {
-    const float low = platform::max_or_nan(draw::bits_float(words.word[0]), draw::bits_float(words.word[1]));
-    const float high = platform::max_or_nan(draw::bits_float(words.word[2]), draw::bits_float(words.word[3]));
-    largest = platform::max_or_nan(largest, platform::max_or_nan(low, high));
-  }
-  TOKENDRAW_DEVICE float value(int) const { return largest; }
-};
-
 // A range of a block's groups, of one warp.
 struct GroupRange {
   int32_t first;

@@ -3,15 +3,22 @@
 // leave the group out.
 #pragma once
 
+#include "gpu/kernels/lane_max.h"
+#include "gpu/kernels/mass_sum.h"
 #include "gpu/kernels/row_shared.h"
 
 namespace tokendraw::gpu {
 
-// Calls visit(line, logits) for the lines of the groups [first, last) that are `needed`, and done(group) after each
-// group, whether needed or not. Every warp takes whole groups, a batch of lines at a time.
-template <typename Row, int kLines, typename Needed, typename Visit, typename Done>
+// A pass backward finds what the pass before it read last in the device's cache, which holds a part of the rows that
+// are under way.
+enum class Order { kForward, kBackward };
+
+// Calls visit(line, words) for the lines of the groups [first, last) that are `needed`, with the bits of this lane's
+// logits, and done(group) after each group, whether needed or not. Every warp takes whole groups, a batch of lines at a
+// time.
+template <typename Row, int kLines, Order kOrder, typename Needed, typename Visit, typename Done>
 TOKENDRAW_DEVICE void visit_lines(const typename Row::Reader& reader, int32_t first, int32_t last, const Needed& needed,
-                                  const Visit& visit, const Done& done, bool& nan) {
+                                  const Visit& visit, const Done& done) {
   constexpr int kWave = Row::kWave;
   const int32_t group_lines = Row::shared().settings.group_lines;
   const int32_t group_shift = Row::shift_of(group_lines);
@@ -22,17 +29,16 @@ TOKENDRAW_DEVICE void visit_lines(const typename Row::Reader& reader, int32_t fi
       const bool visited = needed(group);
 #pragma unroll 1
       for (int32_t line = visited ? group * group_lines : end; line < end; ++line) {
-        float x[Row::Reader::kWidth];
-        reader.convert(reader.fetch(line), line, x, nan);
-        visit(line, x);
+        visit(line, reader.fetch(line));
       }
       done(group);
     }
     return;
   }
   const int32_t at_once = group_lines < kLines ? kLines >> group_shift : 1;
-  for (int32_t group = first + static_cast<int32_t>(warp_index<kWave>()) * at_once; group < last;
-       group += Row::kWarps * at_once) {
+  const int32_t turns = (last - first + at_once - 1) / at_once;
+  for (int32_t turn = static_cast<int32_t>(warp_index<kWave>()); turn < turns; turn += Row::kWarps) {
+    const int32_t group = first + (kOrder == Order::kBackward ? turns - 1 - turn : turn) * at_once;
     const int32_t last_group = group + at_once < last ? group + at_once : last;
     const int32_t end = last_group * group_lines < lines ? last_group * group_lines : lines;
     for (int32_t line = group * group_lines; line < end; line += kLines) {
@@ -45,20 +51,14 @@ TOKENDRAW_DEVICE void visit_lines(const typename Row::Reader& reader, int32_t fi
         for (int b = 0; b < kLines; ++b) words[b] = reader.fetch_inside(line + b);
 #pragma unroll
         for (int b = 0; b < kLines; ++b) {
-          float x[Row::Reader::kWidth];
-          reader.convert(words[b], line + b, x, nan);
-          visit(line + b, x);
+          visit(line + b, words[b]);
           if (((line + b + 1) & (group_lines - 1)) == 0 || line + b + 1 == lines) done((line + b) >> group_shift);
         }
         continue;
       }
 #pragma unroll 1
       for (int32_t one = line; one < line + kLines && one < end; ++one) {
-        if (needed(one >> group_shift)) {
-          float x[Row::Reader::kWidth];
-          reader.convert(reader.fetch(one), one, x, nan);
-          visit(one, x);
-        }
+        if (needed(one >> group_shift)) visit(one, reader.fetch(one));
         if (((one + 1) & (group_lines - 1)) == 0 || one + 1 == lines) done(one >> group_shift);
       }
     }
@@ -67,14 +67,19 @@ TOKENDRAW_DEVICE void visit_lines(const typename Row::Reader& reader, int32_t fi
 
 // Calls visit(id, x) for the vectors of logits, x[i] being that of id + i, of the groups that are `needed`, and
 // done(group) for every group. Work on a whole vector at once lets its memory accesses overlap.
-template <typename Row, typename Needed, typename Visit, typename Done>
+template <typename Row, Order kOrder = Order::kForward, typename Needed, typename Visit, typename Done>
 TOKENDRAW_DEVICE void visit_vectors(const Needed& needed, int32_t first, int32_t last, const Visit& visit,
                                     const Done& done) {
   const typename Row::Reader reader = Row::shared().reader;
-  bool nan = false;
-  visit_lines<Row, Row::kBatch>(
+  visit_lines<Row, Row::kBatch, kOrder>(
       reader, first, last, needed,
-      [&](int32_t line, const float(&x)[Row::Reader::kWidth]) { visit(reader.first_id(line), x); }, done, nan);
+      [&](int32_t line, const platform::Words16& words) {
+        float x[Row::Reader::kWidth];
+        bool nan = false;
+        reader.convert(words, line, x, nan);
+        visit(reader.first_id(line), x);
+      },
+      done);
 }
 
 // Calls visit(id, x) for the logits of the groups that are `needed`, and done(group) for every group.
@@ -100,42 +105,79 @@ TOKENDRAW_DEVICE void visit_logits_from(float low, int32_t first, int32_t last, 
   visit_logits<Row>([low](int32_t group) { return Row::shared().group_max[group] >= low; }, first, last, visit, done);
 }
 
-// The largest logit of each of the groups [first, last). The result is whether one of this thread's is NaN. No barrier.
+// The same maxima but NaN, of the groups whose maximum is NaN.
 template <typename Row>
-TOKENDRAW_DEVICE bool read_maxima(int32_t first, int32_t last, float* group_max) {
+TOKENDRAW_DEVICE_CALL void leave_out_nan(int32_t first, int32_t last, float* group_max) {
   constexpr int kWave = Row::kWave;
   const typename Row::Reader reader = Row::shared().reader;
   float largest = -draw::infinity();
-  bool nan = false;
-  visit_lines<Row, Row::kMaximaBatch>(
-      reader, first, last, [](int32_t) { return true; },
-      [&](int32_t, const float(&x)[Row::Reader::kWidth]) {
+  visit_lines<Row, Row::kMaximaBatch, Order::kForward>(
+      reader, first, last, [group_max](int32_t group) { return draw::is_nan(group_max[group]); },
+      [&](int32_t line, const platform::Words16& words) {
+        float x[Row::Reader::kWidth];
+        bool nan = false;
+        reader.convert(words, line, x, nan);
 #pragma unroll
         for (int i = 0; i < Row::Reader::kWidth; ++i) largest = platform::max_number(largest, x[i]);
       },
       [&](int32_t group) {
         const float group_largest = draw::add_rn(warp_max<kWave>(largest), 0.0f);
-        if (lane_index<kWave>() == 0) group_max[group] = group_largest;
+        const bool was_nan = draw::is_nan(group_max[group]);
+        platform::warp_barrier<kWave>();
+        if (was_nan && lane_index<kWave>() == 0) group_max[group] = group_largest;
         largest = -draw::infinity();
-      },
-      nan);
+      });
+}
+
+// The largest logit of each of the groups [first, last). The result is whether one of this thread's is NaN, or of its
+// warp's. No barrier.
+template <typename Row>
+TOKENDRAW_DEVICE bool read_maxima(int32_t first, int32_t last, float* group_max) {
+  constexpr int kWave = Row::kWave;
+  const typename Row::Reader reader = Row::shared().reader;
+  bool nan = false;
+  if constexpr (platform::kHasMaxOrNan<kWave> && !Row::Reader::kIsEdited) {
+    LaneMax<Row::Reader::kStored> largest;
+    visit_lines<Row, Row::kMaximaBatch, Order::kForward>(
+        reader, first, last, [](int32_t) { return true; },
+        [&](int32_t, const platform::Words16& words) { largest.take(words); },
+        [&](int32_t group) {
+          const uint32_t bits = draw::ordered_bits(draw::add_rn(largest.value(), 0.0f));
+          const uint32_t of_group = platform::warp_largest<kWave>(bits);
+          if (lane_index<kWave>() == 0) group_max[group] = draw::from_ordered_bits(of_group);
+          nan |= of_group > draw::ordered_bits(draw::infinity());  // NaN comes out positive
+          largest = {};
+        });
+    if (nan) {
+      platform::warp_barrier<kWave>();
+      leave_out_nan<Row>(first, last, group_max);
+    }
+  } else {
+    float largest = -draw::infinity();
+    visit_lines<Row, Row::kMaximaBatch, Order::kForward>(
+        reader, first, last, [](int32_t) { return true; },
+        [&](int32_t line, const platform::Words16& words) {
+          float x[Row::Reader::kWidth];
+          reader.convert(words, line, x, nan);
+#pragma unroll
+          for (int i = 0; i < Row::Reader::kWidth; ++i) largest = platform::max_number(largest, x[i]);
+        },
+        [&](int32_t group) {
+          const float group_largest = draw::add_rn(warp_max<kWave>(largest), 0.0f);
+          if (lane_index<kWave>() == 0) group_max[group] = group_largest;
+          largest = -draw::infinity();
+        });
+  }
   return nan;
 }
 
-// Sums of 64 bits by group: add() within a group, finish() after it.
+// Of sums of 64 bits, which are below 2^52 in a lane, since it has at most 2^9 logits of a group: that of a group's
+// lanes, where it belongs.
 template <int kWave>
-struct GroupSum {
-  uint64_t* of_group;
-  uint64_t sum = 0;
-  TOKENDRAW_DEVICE void finish(int32_t group) {
-    const uint64_t total = warp_sum_of_52_bits<kWave>(sum);  // a lane has at most 2^9 logits of a group
-    if (lane_index<kWave>() == 0) of_group[group] = total;
-    sum = 0;
-  }
-};
-
-// All bits or none: a value that is masked is computed without a branch, which lets its neighbours overlap.
-TOKENDRAW_DEVICE uint64_t mask_of(bool yes) { return uint64_t{0} - (yes ? 1 : 0); }
+TOKENDRAW_DEVICE void finish_group(uint64_t* of_group, int32_t group, uint64_t of_lane) {
+  const uint64_t total = warp_sum_of_52_bits<kWave>(of_lane);
+  if (lane_index<kWave>() == 0) of_group[group] = total;
+}
 
 // Which keys are at least a cut, without making the keys.
 struct CutTest {
@@ -152,59 +194,102 @@ struct CutTest {
 // The mass of each of the groups [first, last) at keys >= cut. No barrier.
 template <typename Row>
 TOKENDRAW_DEVICE_CALL void sum_masses_from(uint64_t cut, int32_t first, int32_t last, uint64_t* group_mass) {
+  constexpr int kWave = Row::kWave;
   const WeightRule rule = Row::shared().rule;
   const CutTest test(cut);
   const bool infinite = rule.infinite();
-  GroupSum<Row::kWave> mass = {group_mass};
+  ThreadMass<kWave> mass;
   visit_logits_from<Row>(
       test.x, first, last,
       [&](int32_t id, float x) {
         // Of a row whose largest is +inf only those weigh something, and all the same.
-        const uint64_t weight = infinite ? (x == rule.max ? draw::kWeightOne : 0) : rule.finite_weight(x);
-        mass.sum += weight & mask_of(test.keeps(id, x));
+        const float y = infinite ? (x == rule.max ? 0.0f : kNoWeight) : rule.exponent(x);
+        mass.add(test.keeps(id, x) ? y : kNoWeight);
       },
-      [&](int32_t group) { mass.finish(group); });
+      [&](int32_t group) {
+        finish_group<kWave>(group_mass, group, mass.value());
+        mass = {};
+      });
+}
+
+// Into the histogram: the weights of exponents y[i] for which `heavy` has bit i, most of them at most two a lane.
+// Returns their sum.
+template <typename Row, int kWidth>
+TOKENDRAW_DEVICE uint64_t add_heavy(const float (&y)[kWidth], uint32_t heavy) {
+  constexpr int kWave = Row::kWave;
+  using Map = BucketMap<Row::kBuckets>;
+  auto& histogram = Row::shared().histogram;
+  uint64_t sum = 0;
+  const auto own = static_cast<uint32_t>(platform::count_bits(heavy));
+  const uint32_t most = platform::warp_largest<kWave>(own);
+  if (most <= 2) {
+    for (uint32_t turn = 0; turn < most; ++turn) {
+      float first = kNoWeight;
+      bool found = false;
+#pragma unroll
+      for (int i = 0; i < kWidth; ++i) {
+        const bool take = !found && (heavy >> i & 1u) != 0;
+        first = take ? y[i] : first;
+        found = found || take;
+      }
+      heavy &= heavy - 1;
+      if (!found) continue;
+      const uint64_t weight = ThreadMass<kWave>::weight_of(first);
+      histogram.add(Map::bucket_of_exponent(first), weight);
+      sum += weight;
+    }
+    return sum;
+  }
+  uint64_t weights[kWidth];
+  uint32_t buckets[kWidth];
+#pragma unroll
+  for (int i = 0; i < kWidth; ++i) {
+    // Light ones add nothing, to some bucket or other, so that they do not wait for one another.
+    const bool is_heavy = (heavy >> i & 1u) != 0;
+    weights[i] = ThreadMass<kWave>::weight_of(is_heavy ? y[i] : kNoWeight);
+    buckets[i] = is_heavy ? Map::bucket_of_exponent(y[i]) : lane_index<kWave>() * kWidth + static_cast<uint32_t>(i);
+    sum += weights[i];
+  }
+  if (heavy != 0) histogram.template add_all<kWidth>(buckets, weights);
+  return sum;
 }
 
 // The mass of each of the groups [first, last), and with kHistogram the histogram of it too. No barrier.
 template <typename Row, bool kHistogram>
 TOKENDRAW_DEVICE_CALL void sum_masses(int32_t first, int32_t last, uint64_t* group_mass) {
   constexpr int kWave = Row::kWave;
+  constexpr int kWidth = Row::Reader::kWidth;
+  using Map = BucketMap<Row::kBuckets>;
   const WeightRule rule = Row::shared().rule;
   if (rule.infinite()) return sum_masses_from<Row>(0, first, last, group_mass);
-  auto& histogram = Row::shared().histogram;
-  GroupSum<kWave> mass = {group_mass};
-  uint64_t light = 0;  // of the last bucket, to which most of a peaked row belongs
-  visit_vectors<Row>([](int32_t) { return true; }, first, last,
-                     [&](int32_t, const float(&x)[Row::Reader::kWidth]) {
-                       constexpr int kWidth = Row::Reader::kWidth;
-                       uint64_t weights[kWidth];
-                       uint32_t buckets[kWidth];
-                       bool heavy = false;
+  ThreadMass<kWave> mass;
+  uint64_t light = 0;  // of the last bucket, to which most of a peaked row belongs: all but what is heavy
+  const auto visit = [&](int32_t, const float(&x)[kWidth]) {
+    float y[kWidth];
+    bool any = false;
 #pragma unroll
-                       for (int i = 0; i < kWidth; ++i) {
-                         const float y = rule.exponent(x[i]);
-                         weights[i] = draw::exp2_fixed_quick(y);
-                         mass.sum += weights[i];
-                         if constexpr (kHistogram) {
-                           buckets[i] = BucketMap<Row::kBuckets>::bucket_of_exponent(y);
-                           // Light ones add nothing here, to some bucket or other, so that they do not wait for one
-                           // another.
-                           const uint64_t mask = buckets[i] == Row::kBuckets - 1 ? ~uint64_t{0} : 0;
-                           light += weights[i] & mask;
-                           weights[i] &= ~mask;
-                           heavy = heavy || mask == 0;
-                           if (mask != 0) buckets[i] = lane_index<kWave>() * kWidth + static_cast<uint32_t>(i);
-                         }
-                       }
-                       if constexpr (kHistogram) {
-                         if (heavy) histogram.template add_all<kWidth>(buckets, weights);
-                       }
-                     },
-                     [&](int32_t group) { mass.finish(group); });
+    for (int i = 0; i < kWidth; ++i) {
+      y[i] = rule.exponent(x[i]);
+      mass.add(y[i]);
+      any = any || y[i] > Map::kLightest;
+    }
+    if constexpr (kHistogram) {
+      if (platform::warp_ballot<kWave>(any) == 0) return;
+      uint32_t heavy = 0;
+#pragma unroll
+      for (int i = 0; i < kWidth; ++i) heavy |= y[i] > Map::kLightest ? uint32_t{1} << i : 0;
+      light -= add_heavy<Row>(y, heavy);
+    }
+  };
+  visit_vectors<Row, Order::kBackward>([](int32_t) { return true; }, first, last, visit,
+                                       [&](int32_t group) {
+                                         if constexpr (kHistogram) light += mass.value();
+                                         finish_group<kWave>(group_mass, group, mass.value());
+                                         mass = {};
+                                       });
   if constexpr (kHistogram) {
     light = warp_sum<kWave>(light);
-    if (lane_index<kWave>() == 0) histogram.add(Row::kBuckets - 1, light);
+    if (lane_index<kWave>() == 0) Row::shared().histogram.add(Row::kBuckets - 1, light);
   }
 }
 
@@ -231,10 +316,13 @@ TOKENDRAW_DEVICE_CALL uint64_t count_from(uint64_t cut, float lightest) {
 template <typename Row>
 TOKENDRAW_DEVICE_CALL void count_ties(float tie) {
   platform::block_barrier();
-  GroupSum<Row::kWave> count = {Row::shared().group_mass};
+  uint32_t count = 0;
   visit_logits_from<Row>(
-      tie, 0, Row::groups(), [&](int32_t, float x) { count.sum += x == tie ? 1 : 0; },
-      [&](int32_t group) { count.finish(group); });
+      tie, 0, Row::groups(), [&](int32_t, float x) { count += x == tie ? 1 : 0; },
+      [&](int32_t group) {
+        finish_group<Row::kWave>(Row::shared().group_mass, group, count);
+        count = 0;
+      });
   platform::block_barrier();
 }
 
@@ -300,61 +388,6 @@ TOKENDRAW_DEVICE_CALL void fill_histogram(float low, float high, BucketMap<Row::
       [](int32_t) {});
   platform::block_barrier();
   add_up_histogram<Row>();
-}
-
-struct Found {
-  int32_t id;
-  float x;
-};
-
-// The first id, in a group, at which the running sum of measure_of(id, x) exceeds `target`; the group's sum does.
-template <typename Row, typename MeasureOf>
-TOKENDRAW_DEVICE Found find_in_group(int32_t group, uint64_t target, const MeasureOf& measure_of) {
-  const typename Row::Reader reader = Row::shared().reader;
-  const int32_t length = Row::shared().settings.group_lines * Row::Reader::kLine;
-  for (int32_t place = group * length; place < (group + 1) * length; place += Row::kThreads) {
-    const auto own_place = place + static_cast<int32_t>(platform::thread_index());
-    const int32_t id = reader.id_at(own_place);
-    const bool inside = own_place < (group + 1) * length && reader.in_row(id);
-    const float x = inside ? reader.load_one(id) : -draw::infinity();
-    const uint64_t own = inside ? measure_of(id, x) : 0;
-    const auto sums = Row::BlockOf::exclusive_sum(own);
-    if (sums.second <= target) {
-      target -= sums.second;
-      continue;
-    }
-    const bool mine = sums.first <= target && target - sums.first < own;
-    const auto found = Row::BlockOf::broadcast(mine, static_cast<uint32_t>(id), draw::float_bits(x));
-    return {static_cast<int32_t>(found.first), draw::bits_float(static_cast<uint32_t>(found.second))};
-  }
-  return {-1, -draw::infinity()};  // not reached: the group's sum exceeds the target
-}
-
-struct FoundInRow {
-  Found found;
-  uint64_t total;  // measure of the row
-};
-
-// The first id at which the running sum of measure_of(id, x) over the row exceeds target_of(total). `own` is the
-// measure of the group with this thread's number. The block that has it tells the others of the row's team.
-template <typename Row, typename TargetOf, typename MeasureOf>
-TOKENDRAW_DEVICE FoundInRow find_in_row(uint64_t own, const TargetOf& target_of, const MeasureOf& measure_of) {
-  const auto sums = Row::Team::exclusive_sum(own);
-  const uint64_t target = target_of(sums.second);
-  const bool mine = sums.first <= target && target - sums.first < own;
-  bool here = true;
-  if constexpr (Row::Team::kIsCluster) here = platform::block_any(mine);
-  Found found = {-1, -draw::infinity()};
-  if (here) {
-    const auto place = Row::BlockOf::broadcast(mine, platform::thread_index(), sums.first);
-    found = find_in_group<Row>(static_cast<int32_t>(place.first), target - place.second, measure_of);
-  }
-  if constexpr (Row::Team::kIsCluster) {
-    const bool teller = here && platform::thread_index() == 0;
-    const auto told = Row::Team::broadcast(teller, static_cast<uint32_t>(found.id), draw::float_bits(found.x));
-    found = {static_cast<int32_t>(told.first), draw::bits_float(static_cast<uint32_t>(told.second))};
-  }
-  return {found, sums.second};
 }
 
 }  // namespace tokendraw::gpu

@@ -47,8 +47,10 @@ class RowReader {
   static constexpr int kWidth = 16 / static_cast<int>(sizeof(Bits));  // logits of one lane in a line
   static constexpr int kLine = kWidth * kWave;
   static constexpr bool kIsEdited = kEdited;
+  static constexpr request::Dtype kStored = kDtype;
 
-  TOKENDRAW_DEVICE RowReader(const void* logits, int32_t vocab) : vocab_(vocab) {
+  // once: the row will not be in the device's cache when it is read again, so that it need not be kept there.
+  TOKENDRAW_DEVICE RowReader(const void* logits, int32_t vocab, bool once) : vocab_(vocab), once_(once) {
     const auto address = reinterpret_cast<uintptr_t>(logits);
     lead_ = static_cast<int32_t>(address % 16 / sizeof(Bits));
     start_ = reinterpret_cast<const Bits*>(address - address % 16);
@@ -82,7 +84,7 @@ class RowReader {
     return id >= 0 && id + kLine <= vocab_;
   }
   TOKENDRAW_DEVICE platform::Words16 fetch_inside(int32_t line) const {
-    return platform::load_words(start_ + (first_id(line) + lead_));
+    return platform::load_words(start_ + (first_id(line) + lead_), once_);
   }
 
   // The lines whose logits all lie inside: [first_inside(), end_inside()), and where in memory a line begins.
@@ -94,7 +96,7 @@ class RowReader {
   TOKENDRAW_DEVICE platform::Words16 fetch(int32_t line) const {
     const int32_t id = first_id(line);
     const Bits* from = start_ + (id + lead_);
-    if (id >= 0 && id + kWidth <= vocab_) return platform::load_words(from);
+    if (id >= 0 && id + kWidth <= vocab_) return platform::load_words(from, once_);
     return fetch_partial(id);
   }
 
@@ -182,6 +184,7 @@ class RowReader {
   const Bits* start_;
   int32_t lead_;
   int32_t vocab_;
+  bool once_;
   // Used only if kEdited
   const uint32_t* mask_ = nullptr;
   const float* bias_ = nullptr;

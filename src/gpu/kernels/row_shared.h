@@ -100,17 +100,17 @@ struct Histogram<kBuckets, true> {
 // Numbers of a histogram's buckets: they rise as logits fall.
 template <int kBuckets>
 struct BucketMap {
-  static constexpr float kPerUnit = static_cast<float>(kBuckets - 1) / 18.0f;
+  static constexpr float kLightest = -18.0f;  // what has this exponent or a smaller one shares the last bucket
+  static constexpr float kPerUnit = static_cast<float>(kBuckets - 1) / -kLightest;
 
   bool by_exponent;  // by the exponent of a weight, in which logits lie evenly; else by the order-preserving bits
   WeightRule rule;
   uint32_t high;  // by bits: those of the first bucket's first logit
   uint32_t shift;
 
-  // Fine enough that the bucket of a cut in a flat row holds few of its logits; what is lighter than 2^-18 of the
-  // heaviest shares the last.
+  // Fine enough that the bucket of a cut in a flat row holds few of its logits.
   TOKENDRAW_DEVICE static uint32_t bucket_of_exponent(float y) {
-    y = y > -18.0f ? y : -18.0f;
+    y = y > kLightest ? y : kLightest;
     return draw::float_bits(draw::fma_rn(y, -kPerUnit, 8388608.0f)) & (kBuckets - 1);  // 2^23 rounds to an integer
   }
   TOKENDRAW_DEVICE uint32_t bucket(float x, uint32_t bits) const {
@@ -149,13 +149,13 @@ struct GroupsOf {
   }
 };
 
-// One kind of row: its dtype, whether it is edited while it is read, and the warps that read it.
-template <request::Dtype kDtype, bool kEdited, int kWaveWidth>
-struct Row : GroupsOf<Row<kDtype, kEdited, kWaveWidth>> {
+// One kind of row: its dtype, whether it is edited while it is read, and the threads of the block that reads it.
+template <request::Dtype kDtype, bool kEdited, int kWaveWidth, int kBlockThreads = gpu::kBlockThreads>
+struct Row : GroupsOf<Row<kDtype, kEdited, kWaveWidth, kBlockThreads>> {
   static constexpr int kWave = kWaveWidth;
   static constexpr int kThreads = kBlockThreads;
   static constexpr int kWarps = kThreads / kWave;
-  static constexpr int kMaxGroups = gpu::kMaxGroups;
+  static constexpr int kMaxGroups = gpu::kMaxGroups < kThreads ? gpu::kMaxGroups : kThreads;
   static constexpr int kListCapacity = TOKENDRAW_GPU_LIST_CAPACITY;  // keys that are sorted in shared memory
   static constexpr int kBuckets = plan::kGpuBuckets;  // of a histogram, which takes the place of the list
   static_assert(kMaxGroups <= kThreads, "one thread for every group");

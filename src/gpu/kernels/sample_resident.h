@@ -162,7 +162,7 @@ TOKENDRAW_DEVICE bool read_resident(const Arguments& a, int64_t row, bool* nan) 
   const uint32_t thread = platform::thread_index();
   const void* logits = request::logits_of_row(a.request, row);
   if (logits == nullptr) return false;
-  Source source(logits, a.request.vocab);
+  Source source(logits, a.request.vocab, true);
   if constexpr (Source::kIsEdited) {
     if (thread == 0) {
       s.valid = read_inputs(a, row, &s.inputs) ? 1 : 0;

@@ -29,7 +29,7 @@ TOKENDRAW_DEVICE void keep_settings(const Arguments& a) {
 template <typename Row>
 TOKENDRAW_DEVICE void keep_reader(const Arguments& a, int64_t row) {
   auto& s = Row::shared();
-  typename Row::Reader reader(s.inputs.logits, a.request.vocab);
+  typename Row::Reader reader(s.inputs.logits, a.request.vocab, a.splits == 1);
   reader.edit_by(a, row, s.inputs);
   s.reader = reader;
 }
@@ -53,7 +53,7 @@ TOKENDRAW_DEVICE bool begin_first_read(const Arguments& a, int64_t row) {
     if (platform::thread_index() == 0) {
       keep_settings<Row>(a);
       s.valid = 0;
-      if (logits != nullptr) s.reader = typename Row::Reader(logits, a.request.vocab);
+      if (logits != nullptr) s.reader = typename Row::Reader(logits, a.request.vocab, a.splits == 1);
     }
     platform::block_barrier();
     if (logits != nullptr && platform::thread_index() == Row::kThreads - Row::kWave) {
@@ -82,9 +82,10 @@ TOKENDRAW_DEVICE bool begin_from_state(const Arguments& a, int64_t row) {
   return valid;
 }
 
-template <request::Dtype kDtype, bool kEdited, int kWave>
-TOKENDRAW_KERNEL void TOKENDRAW_LAUNCH_BOUNDS(kBlockThreads, 2) sample_row(const TOKENDRAW_GRID_CONSTANT Arguments a) {
-  using Row = gpu::Row<kDtype, kEdited, kWave>;
+template <request::Dtype kDtype, bool kEdited, int kWave, int kThreads>
+TOKENDRAW_KERNEL void TOKENDRAW_LAUNCH_BOUNDS(kThreads, 2 * kBlockThreads / kThreads)
+    sample_row(const TOKENDRAW_GRID_CONSTANT Arguments a) {
+  using Row = gpu::Row<kDtype, kEdited, kWave, kThreads>;
   const int64_t row = platform::block_x();
   auto& s = Row::shared();
   const request::RowResult bad = request::row_without_token(draw::kBadParameter);
@@ -143,7 +144,7 @@ TOKENDRAW_KERNEL void TOKENDRAW_LAUNCH_BOUNDS(kBlockThreads, 2)
     readable = logits != nullptr;
     if (platform::thread_index() == 0 && readable) {
       keep_settings<Row>(a);
-      s.reader = typename Row::Reader(logits, a.request.vocab);
+      s.reader = typename Row::Reader(logits, a.request.vocab, a.splits == 1);
     }
     platform::block_barrier();
   }

@@ -42,7 +42,7 @@ template <typename Row, typename List, typename Done>
 TOKENDRAW_DEVICE void sum_above_and_list(const BucketRange& range, int32_t first, int32_t last, uint64_t* group_above,
                                          const List& list, const Done& done) {
   const WeightRule rule = Row::shared().rule;
-  GroupSum<Row::kWave> above = {group_above};
+  ThreadMass<Row::kWave> above;
   visit_vectors_from<Row>(
       range.low, first, last,
       [&](int32_t id, const float(&x)[Row::Reader::kWidth]) {
@@ -53,13 +53,14 @@ TOKENDRAW_DEVICE void sum_above_and_list(const BucketRange& range, int32_t first
         if (platform::warp_ballot<Row::kWave>(any) != 0) {
 #pragma unroll
           for (int i = 0; i < Row::Reader::kWidth; ++i) {
-            above.sum += rule.finite_weight(x[i]) & mask_of(x[i] > range.high);
+            above.add(x[i] > range.high ? rule.exponent(x[i]) : kNoWeight);
           }
         }
         list(x, id);
       },
       [&](int32_t group) {
-        above.finish(group);
+        finish_group<Row::kWave>(group_above, group, above.value());
+        above = {};
         done(group);
       });
 }

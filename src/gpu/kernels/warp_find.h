@@ -3,8 +3,8 @@
 // alone, which meets no other.
 #pragma once
 
+#include "gpu/kernels/find_in_row.h"
 #include "gpu/kernels/resident_maxima.h"
-#include "gpu/kernels/row_passes.h"
 
 namespace tokendraw::gpu {
 
@@ -19,7 +19,7 @@ TOKENDRAW_DEVICE uint64_t warp_masses(GroupRange range) {
   const int32_t group_lines = s.settings.group_lines;
   uint64_t mass = 0;
   for (int32_t group = range.first; group < range.last; group += kAtOnce) {
-    uint64_t sum[kAtOnce] = {};
+    ThreadMass<kWave> sum[kAtOnce];
     for (int32_t i = 0; i < group_lines; ++i) {
 #pragma unroll
       for (int j = 0; j < kAtOnce; ++j) {
@@ -29,15 +29,13 @@ TOKENDRAW_DEVICE uint64_t warp_masses(GroupRange range) {
         float x[Row::Reader::kWidth];
         bool nan = false;
         reader.convert(reader.fetch_inside(exists ? line : 0), line, x, nan);
-        uint64_t own = 0;
 #pragma unroll
-        for (int e = 0; e < Row::Reader::kWidth; ++e) own += rule.finite_weight(x[e]);
-        sum[j] += exists ? own : 0;
+        for (int e = 0; e < Row::Reader::kWidth; ++e) sum[j].add(exists ? rule.exponent(x[e]) : kNoWeight);
       }
     }
 #pragma unroll
     for (int j = 0; j < kAtOnce; ++j) {
-      const uint64_t total = warp_sum_of_52_bits<kWave>(sum[j]);
+      const uint64_t total = warp_sum_of_52_bits<kWave>(sum[j].value());
       if (group + j >= range.last) continue;
       if (lane_index<kWave>() == 0) s.group_mass[group + j] = total;
       mass += total;

@@ -171,9 +171,17 @@ TOKENDRAW_DEVICE void wait_for_earlier_kernels() {}
 TOKENDRAW_DEVICE void let_next_kernel_begin() {}
 TOKENDRAW_DEVICE void begin_copy(CopyBarrier*, void*, const void*, uint32_t) {}
 TOKENDRAW_DEVICE void finish_copy(CopyBarrier*) {}
+template <int kWave>
+inline constexpr bool kHasMaxOrNan = false;
 TOKENDRAW_DEVICE float max_or_nan(float a, float b) { return a > b ? a : b; }
 TOKENDRAW_DEVICE uint32_t max_or_nan_bf16_pair(uint32_t a, uint32_t) { return a; }
 TOKENDRAW_DEVICE uint32_t max_or_nan_f16_pair(uint32_t a, uint32_t) { return a; }
+
+// Additions of doubles take twice (CDNA) to 32 times (RDNA) the time of others, and the rounding of one is that of all
+// around it.
+template <int kWave>
+inline constexpr bool kFastDoubles = false;
+TOKENDRAW_DEVICE double add_toward_zero(double a, double b) { return a + b; }
 
 // Atomics of the agent, that is of one device: where it is made of several dies, as gfx942 is, they reach past the
 // caches of one.
@@ -210,7 +218,8 @@ template <typename T>
 using Global = const T __attribute__((address_space(1)));
 using Vector4 = uint32_t __attribute__((ext_vector_type(4)));
 
-TOKENDRAW_DEVICE Words16 load_words(const void* from) {
+// That caches need not keep the words is in the instruction, so saying it for some would double every loop.
+TOKENDRAW_DEVICE Words16 load_words(const void* from, bool) {
   const Vector4 words = *(Global<Vector4>*)from;
   return {{words.x, words.y, words.z, words.w}};
 }

@@ -45,12 +45,17 @@
 //   T        load_shared_result(const T*)
 //                                       a read of memory that other blocks wrote before a fence: never from a cache of
 //                                       this multiprocessor. T: 4 or 8 bytes
-//   Words16  load_words(const void*)    16 bytes at a 16-byte boundary of memory that no one writes during the kernel
+//   Words16  load_words(const void*, bool once)
+//                                       16 bytes at a 16-byte boundary of memory that no one writes during the kernel;
+//                                       once: caches need not keep them
 //   T        load_value(const T*)       the same for one value of 2, 4 or 8 bytes
 //   float    max_number(float, float)   the larger; the other one if one is NaN
+// Where devices have them (kHasMaxOrNan<kWave>; elsewhere they do nothing of use):
 //   float    max_or_nan(float, float)   the larger; NaN if one is NaN
 //   uint32_t max_or_nan_bf16_pair(uint32_t, uint32_t), max_or_nan_f16_pair
 //                                       the same for both halves of a word
+// Where 64-bit float additions are worth it (kFastDoubles<kWave>):
+//   double   add_toward_zero(double, double)   rounded toward zero; the first is the larger in magnitude
 // Where devices have clusters (kHasClusters; elsewhere these do nothing of use and no kernel that calls them is run):
 //   struct CopyBarrier                  in shared memory, one for each copy of a kernel
 //   void     begin_copy(CopyBarrier*, void* to, const void* from, uint32_t bytes)

@@ -24,6 +24,9 @@ inline Variant on_cuda(TokendrawAlgorithm algorithm = TOKENDRAW_ALGORITHM_AUTO) 
 // The CPU as the measure: its fastest algorithm, on every core.
 inline Variant measure() { return {TOKENDRAW_ALGORITHM_AUTO, "", 0, TOKENDRAW_BACKEND_CPU, 0}; }
 
+// The same for rejection, whose tokens are others.
+inline Variant measure_of_rejection() { return {TOKENDRAW_ALGORITHM_REJECTION, "", 0, TOKENDRAW_BACKEND_CPU, 0}; }
+
 // Skips where there is no device.
 class CudaTest : public testing::Test {
  protected:

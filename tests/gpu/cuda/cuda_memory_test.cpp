@@ -88,23 +88,47 @@ TEST_F(CudaMemory, MisalignedRowsStridesAndPadding) {
 
 TEST_F(CudaMemory, OutputsThatAreNotWanted) {
   for (const BatchSpec& spec : some_batches()) {
-    const std::vector<RowResult> expected = run(measure(), spec);
-    for (unsigned wanted = 0; wanted < 16; ++wanted) {
+    const std::vector<RowResult> exact = run(measure(), spec);
+    const std::vector<RowResult> by_rejection = run(measure_of_rejection(), spec);
+    for (unsigned wanted = 0; wanted < 64; ++wanted) {
+      const bool rejection = (wanted & 32) != 0;
+      const std::vector<RowResult>& expected = rejection ? by_rejection : exact;
       PackedBatch packed(spec);
+      packed.clear_outputs();
       if ((wanted & 1) == 0) packed.batch.row_status = nullptr;
       if ((wanted & 2) == 0) packed.batch.kept = nullptr;
       if ((wanted & 4) == 0) packed.batch.kept_mass = nullptr;
       if ((wanted & 8) == 0) packed.batch.logprob = nullptr;
-      sample_on_device(sampler_for(on_cuda()), packed.batch);
+      if ((wanted & 16) == 0) packed.batch.rounds = nullptr;
+      sample_on_device(sampler_for(on_cuda(rejection ? TOKENDRAW_ALGORITHM_REJECTION : TOKENDRAW_ALGORITHM_AUTO)),
+                       packed.batch);
       std::vector<RowResult> results = packed.results();
       for (size_t r = 0; r < results.size(); ++r) {  // what is not wanted counts as right
         if ((wanted & 1) == 0) results[r].status = expected[r].status;
         if ((wanted & 2) == 0) results[r].kept = expected[r].kept;
         if ((wanted & 4) == 0) results[r].kept_mass = expected[r].kept_mass;
         if ((wanted & 8) == 0) results[r].logprob = expected[r].logprob;
+        if ((wanted & 16) == 0) results[r].rounds = expected[r].rounds;
       }
       EXPECT_EQ(difference(expected, results), "") << "wanted " << wanted;
     }
+  }
+}
+
+// Of as many rows as are split elsewhere, and of more.
+TEST_F(CudaMemory, RejectionNeedsNoWorkspace) {
+  for (const BatchSpec& spec : some_batches()) {
+    if (!spec.rows[0].history.empty()) continue;  // lists need one
+    TokendrawSampler* sampler = sampler_for(on_cuda(TOKENDRAW_ALGORITHM_REJECTION));
+    PackedBatch packed(spec);
+    packed.clear_outputs();
+    CudaBatch on_device(sampler, packed.batch);
+    EXPECT_EQ(on_device.workspace_bytes, 0u);
+    on_device.upload(nullptr);
+    ASSERT_EQ(tokendraw_sample(sampler, &on_device.batch, nullptr, 0, nullptr), TOKENDRAW_OK)
+        << tokendraw_last_error_message();
+    on_device.download(nullptr);
+    EXPECT_EQ(difference(run(measure_of_rejection(), spec), packed.results()), "");
   }
 }
 
@@ -115,6 +139,10 @@ TEST_F(CudaMemory, ManyDrawsFromOneRow) {
   for (const RowSpec& row : {filtered(1.0f, 0), filtered(1.0f, 50, 0.9f), filtered(1.0f, 0, 0.9f)}) {
     BatchSpec spec = repeated_draws(logits, row, 2000);
     EXPECT_EQ(difference(run(measure(), spec), run_on_device(on_cuda(), spec)), "");
+    const BatchSpec fewer = repeated_draws(logits, row, 100);
+    EXPECT_EQ(
+        difference(run(measure_of_rejection(), fewer), run_on_device(on_cuda(TOKENDRAW_ALGORITHM_REJECTION), fewer)),
+        "");
     for (size_t r = 0; r < spec.rows.size(); ++r) {
       spec.random_u64.push_back(r == 0 ? 0 : r == 1 ? ~uint64_t{0} : random.bits());
     }

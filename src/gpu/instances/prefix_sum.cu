@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gpu/kernels/prefix_sum_rows.h"
+#include "gpu/wave_widths.h"
+
+namespace tokendraw::gpu {
+
+template <int kWave>
+OperationKernel prefix_sum_kernel(request::Number number) {
+  return number == request::Number::kU64 ? sum_rows_of_u64<kWave> : sum_rows_of_probabilities<kWave>;
+}
+
+#define TOKENDRAW_INSTANCE(wave) template OperationKernel prefix_sum_kernel<wave>(request::Number);
+TOKENDRAW_FOR_WAVE_WIDTHS(TOKENDRAW_INSTANCE)
+
+}  // namespace tokendraw::gpu

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+// Rows of random numbers: grid (rows, parts of a row). Philox: a thread makes four elements at a time. XORWOW, whose
+// words hang on each other: a thread skips to a stretch of the row and goes along it.
+#pragma once
+
+#include "gpu/kernels/stored_row.h"
+#include "gpu/operation_kernels.h"
+#include "request/random_row.h"
+
+namespace tokendraw::gpu {
+
+template <typename T>
+TOKENDRAW_DEVICE void fill_philox(const request::Operation& operation, int64_t row) {
+  constexpr int kAtOnce = 4;
+  const request::RandomFill& o = operation.random;
+  auto* to = reinterpret_cast<T*>(request::row_of(operation.output, row));
+  const bool aligned = reinterpret_cast<uintptr_t>(to) % 16 == 0;
+  const int64_t step = int64_t{platform::grid_y()} * kOperationThreads * kAtOnce;
+  int64_t first = (int64_t{platform::block_y()} * kOperationThreads + platform::thread_index()) * kAtOnce;
+  for (; first < operation.columns; first += step) {
+    draw::PhiloxWords words = request::philox_words(o, row, first);
+    Packet<T, kAtOnce> elements;
+#pragma unroll
+    for (int i = 0; i < kAtOnce; ++i) elements.element[i] = static_cast<T>(request::next_element(o.kind, words));
+    if (aligned && first + kAtOnce <= operation.columns) {
+      *reinterpret_cast<Packet<T, kAtOnce>*>(to + first) = elements;
+      continue;
+    }
+    for (int i = 0; i < kAtOnce && first + i < operation.columns; ++i) to[first + i] = elements.element[i];
+  }
+}
+
+template <typename T>
+TOKENDRAW_DEVICE void fill_xorwow(const request::Operation& operation, int64_t row) {
+  const request::RandomFill& o = operation.random;
+  auto* to = reinterpret_cast<T*>(request::row_of(operation.output, row));
+  const int64_t threads = int64_t{platform::grid_y()} * kOperationThreads;
+  const int64_t each = (operation.columns + threads - 1) / threads;
+  const int64_t stretch = each > kXorwowStretch ? each : kXorwowStretch;
+  const int64_t first = (int64_t{platform::block_y()} * kOperationThreads + platform::thread_index()) * stretch;
+  if (first >= operation.columns) return;
+  const int64_t end = first + stretch < operation.columns ? first + stretch : operation.columns;
+  draw::Xorwow words = request::xorwow_words(o, row, first);
+  for (int64_t i = first; i < end; ++i) to[i] = static_cast<T>(request::next_element(o.kind, words));
+}
+
+template <typename T, bool kXorwow>
+TOKENDRAW_KERNEL void TOKENDRAW_LAUNCH_BOUNDS(kOperationThreads, 2)
+    fill_random_rows(const TOKENDRAW_GRID_CONSTANT request::Operation operation) {
+  if constexpr (kXorwow) {
+    fill_xorwow<T>(operation, platform::block_x());
+  } else {
+    fill_philox<T>(operation, platform::block_x());
+  }
+}
+
+}  // namespace tokendraw::gpu

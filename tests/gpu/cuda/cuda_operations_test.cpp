@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+// The building blocks on a real GPU: device memory in and out on a stream, the CPU's bits.
+#include <cstring>
+
+#include "gpu/cuda/cuda_fixture.h"
+#include "gpu/cuda/curand_words.h"
+#include "support/prefix_sum_case.h"
+#include "support/random_case.h"
+#include "support/softmax_case.h"
+
+namespace tokendraw::test {
+namespace {
+
+using CudaOperations = CudaTest;
+
+TokendrawSampler* cpu() { return sampler_for({TOKENDRAW_ALGORITHM_AUTO, "", 0, TOKENDRAW_BACKEND_CPU, 0}); }
+
+TEST_F(CudaOperations, Softmax) {
+  const Stream stream;
+  for (const SoftmaxCase& c : softmax_cases({1, 2, 31, 517, 4099, 32000, 128256, 151937})) {
+    SoftmaxCall expected(c);
+    ASSERT_EQ(tokendraw_compute_softmax_host(cpu(), &expected.softmax), TOKENDRAW_OK);
+    SoftmaxCall call(c);
+    const DeviceArray<unsigned char> input(call.input);
+    const DeviceArray<unsigned char> output(call.output);
+    const DeviceArray<float> temperatures(call.temperatures);
+    const DeviceArray<uint32_t> status(call.status);
+    TokendrawSoftmax softmax = call.softmax;
+    softmax.memory = TOKENDRAW_MEMORY_DEVICE;
+    softmax.input = input.get() + (static_cast<const unsigned char*>(call.softmax.input) - call.input.data());
+    softmax.output = c.in_place
+                         ? const_cast<void*>(softmax.input)
+                         : output.get() + (static_cast<unsigned char*>(call.softmax.output) - call.output.data());
+    softmax.temperature_per_row = temperatures.get();
+    softmax.row_status = status.get();
+    ASSERT_EQ(tokendraw_compute_softmax(sampler_for(on_cuda()), &softmax, stream.get()), TOKENDRAW_OK)
+        << tokendraw_last_error_message();
+    stream.synchronize();
+    EXPECT_EQ(status.read(), expected.status) << c.text();
+    EXPECT_TRUE(output.read() == expected.output) << c.text();
+    EXPECT_TRUE(input.read() == expected.input) << c.text();
+  }
+}
+
+TEST_F(CudaOperations, SoftmaxFromHostMemory) {
+  for (const SoftmaxCase& c : softmax_cases({999, 50257})) {
+    SoftmaxCall expected(c);
+    SoftmaxCall found(c);
+    ASSERT_EQ(tokendraw_compute_softmax_host(cpu(), &expected.softmax), TOKENDRAW_OK);
+    ASSERT_EQ(tokendraw_compute_softmax_host(sampler_for(on_cuda()), &found.softmax), TOKENDRAW_OK)
+        << tokendraw_last_error_message();
+    EXPECT_EQ(found.status, expected.status) << c.text();
+    EXPECT_TRUE(found.output == expected.output && found.input == expected.input) << c.text();
+  }
+}
+
+TEST_F(CudaOperations, PrefixSum) {
+  const Stream stream;
+  for (const PrefixSumCase& c : prefix_sum_cases({1, 31, 2049, 128256, 151937, 1 << 21})) {
+    PrefixSumCall expected(c);
+    ASSERT_EQ(tokendraw_compute_prefix_sum_host(cpu(), &expected.sum), TOKENDRAW_OK);
+    PrefixSumCall call(c);
+    const DeviceArray<unsigned char> input(call.input);
+    const DeviceArray<unsigned char> output(call.output);
+    const DeviceArray<uint32_t> status(call.status);
+    TokendrawPrefixSum sum = call.sum;
+    sum.memory = TOKENDRAW_MEMORY_DEVICE;
+    sum.input = input.get() + (static_cast<const unsigned char*>(call.sum.input) - call.input.data());
+    sum.output = c.in_place ? const_cast<void*>(sum.input)
+                            : output.get() + (static_cast<unsigned char*>(call.sum.output) - call.output.data());
+    sum.row_status = status.get();
+    ASSERT_EQ(tokendraw_compute_prefix_sum(sampler_for(on_cuda()), &sum, stream.get()), TOKENDRAW_OK)
+        << tokendraw_last_error_message();
+    stream.synchronize();
+    EXPECT_EQ(status.read(), expected.status) << c.text();
+    EXPECT_TRUE(output.read() == expected.output && input.read() == expected.input) << c.text();
+  }
+}
+
+TEST_F(CudaOperations, Random) {
+  const Stream stream;
+  for (const RandomCase& c : random_cases({1, 5, 1000, 300001})) {
+    RandomCall expected(c);
+    ASSERT_EQ(tokendraw_fill_random_host(cpu(), &expected.random), TOKENDRAW_OK);
+    RandomCall call(c);
+    const DeviceArray<unsigned char> output(call.output);
+    const DeviceArray<uint64_t> seeds(call.seeds), subsequences(call.subsequences), offsets(call.offsets);
+    TokendrawRandom random = call.random;
+    random.memory = TOKENDRAW_MEMORY_DEVICE;
+    random.output = output.get() + (static_cast<unsigned char*>(call.random.output) - call.output.data());
+    if (random.seed_per_row != nullptr) random.seed_per_row = seeds.get();
+    if (random.subsequence_per_row != nullptr) random.subsequence_per_row = subsequences.get();
+    if (random.offset_per_row != nullptr) random.offset_per_row = offsets.get();
+    ASSERT_EQ(tokendraw_fill_random(sampler_for(on_cuda()), &random, stream.get()), TOKENDRAW_OK)
+        << tokendraw_last_error_message();
+    stream.synchronize();
+    EXPECT_TRUE(output.read() == expected.output) << c.text();
+  }
+}
+
+TEST_F(CudaOperations, RandomWordsAreThoseOfCurand) {
+#if defined(TOKENDRAW_TEST_HAS_CURAND)
+  constexpr int64_t kWords = 1003;
+  const DeviceArray<uint32_t> device_words(kWords);
+  std::vector<uint32_t> words(kWords);
+  for (const bool xorwow : {false, true}) {
+    for (const uint64_t seed : {uint64_t{0}, uint64_t{42}, uint64_t{0x123456789abcdef}, ~uint64_t{0}}) {
+      for (const uint64_t subsequence : {uint64_t{0}, uint64_t{7}, uint64_t{0x100000002}}) {
+        for (const uint64_t offset : {uint64_t{0}, uint64_t{3}, uint64_t{1000003}, uint64_t{1} << 40}) {
+          if (xorwow && subsequence != 0) continue;
+          ASSERT_TRUE(write_curand_words(xorwow, seed, subsequence, offset, kWords, device_words.get()));
+          TokendrawRandom random;
+          tokendraw_init_random(&random);
+          random.generator = xorwow ? TOKENDRAW_GENERATOR_XORWOW : TOKENDRAW_GENERATOR_PHILOX;
+          random.rows = 1;
+          random.count = kWords;
+          random.seed = seed;
+          random.subsequence = static_cast<int64_t>(subsequence);
+          random.offset = offset;
+          random.output = words.data();
+          ASSERT_EQ(tokendraw_fill_random_host(sampler_for(on_cuda()), &random), TOKENDRAW_OK)
+              << tokendraw_last_error_message();
+          EXPECT_EQ(words, device_words.read()) << xorwow << " " << seed << " " << subsequence << " " << offset;
+        }
+      }
+    }
+  }
+#else
+  GTEST_SKIP() << "built without curand_kernel.h";
+#endif
+}
+
+}  // namespace
+}  // namespace tokendraw::test
