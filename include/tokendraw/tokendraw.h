@@ -201,7 +201,8 @@ typedef enum TokendrawGpuWay TOKENDRAW_INT32_ENUM {
   TOKENDRAW_GPU_WAY_AUTO = 0, /* by the batch's shape and the device; tokendraw_describe_plan says which */
   /* One block of 512 threads reads a row. Serves every batch. */
   TOKENDRAW_GPU_WAY_BLOCK = 1,
-  /* The same with 256 threads, so that twice as many rows are under way: for many rows. Serves every batch. */
+  /* The same with 256 threads, so that twice as many rows are under way: for many rows. Serves every batch on NVIDIA
+   * GPUs whose blocks may have 112 KB of shared memory (compute capability 8.0, 8.7, 9.0, 10.x and 11.0). */
   TOKENDRAW_GPU_WAY_SMALL_BLOCK = 2,
   /* Several blocks read a row and meet between kernels. Serves at most 64 rows. */
   TOKENDRAW_GPU_WAY_SPLIT = 3,

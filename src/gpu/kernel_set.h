@@ -11,7 +11,7 @@ using Kernel = void (*)(Arguments);
 
 struct KernelSet {
   Kernel sample_row;
-  Kernel sample_row_small;  // by smaller blocks, more of which are under way
+  Kernel sample_row_small;  // by smaller blocks, more of which are under way; nullptr where no plan asks for them
   Kernel split_maxima;
   Kernel split_masses;
   Kernel split_search;

@@ -123,7 +123,11 @@ GpuPlan make_gpu_plan(const Shape& shape, GpuWay asked, const DeviceFacts& facts
   const int32_t vector = kVectorBytes / static_cast<int32_t>(request::dtype_bytes(shape.dtype));
   const int32_t lines = lines_of_row(shape.vocab, vector, gpu.line);
   if (asked == GpuWay::kBlock) return gpu;
-  if (asked == GpuWay::kSmallBlock) return make_one_block_plan(shape, asked, facts.wave_width);
+  // Of AMD's multiprocessors none that was looked at has room for four blocks, so their kernels are not compiled.
+  const bool has_small_blocks =
+      facts.backend == Backend::kCuda && facts.block_shared_bytes >= kGpuSmallBlocksSharedBytes;
+  const bool many_rows = shape.rows > kGpuManyRows * int64_t{facts.compute_units};
+  if (asked == GpuWay::kSmallBlock && has_small_blocks) return make_one_block_plan(shape, asked, facts.wave_width);
 
   if (asked == GpuWay::kSplit) {
     gpu.splits = choose_splits(shape, true, facts, lines);
@@ -156,8 +160,7 @@ GpuPlan make_gpu_plan(const Shape& shape, GpuWay asked, const DeviceFacts& facts
   if (gpu.splits > 1) {
     gpu.way = GpuWay::kSplit;
     gpu.launches += 3;
-  } else if (shape.rows > kGpuManyRows * int64_t{facts.compute_units} &&
-             facts.block_shared_bytes >= kGpuSmallBlocksSharedBytes) {
+  } else if (many_rows && has_small_blocks) {
     return make_one_block_plan(shape, GpuWay::kSmallBlock, facts.wave_width);
   }
   return gpu;

@@ -191,8 +191,10 @@ T change(T* memory, Operation operation, Site site) {
 
 #if defined(TOKENDRAW_SIMT_AS_HIP)
 inline constexpr bool kAddsWideInShared = true;
+inline constexpr bool kHasSmallBlocks = false;
 #else
 inline constexpr bool kAddsWideInShared = false;
+inline constexpr bool kHasSmallBlocks = true;
 #endif
 inline uint32_t atomic_add(uint32_t* to, uint32_t value, simt::Site site = simt::here()) {
   return simt::change(

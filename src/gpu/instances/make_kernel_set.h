@@ -11,8 +11,12 @@ namespace tokendraw::gpu {
 
 template <request::Dtype kDtype, bool kEdited, int kWave>
 KernelSet make_kernel_set() {
+  Kernel small_blocks = nullptr;
+  if constexpr (platform::kHasSmallBlocks) {
+    small_blocks = sample_row<kDtype, kEdited, kWave, plan::kGpuSmallBlockThreads>;
+  }
   return {sample_row<kDtype, kEdited, kWave, plan::kGpuBlockThreads>,
-          sample_row<kDtype, kEdited, kWave, plan::kGpuSmallBlockThreads>,
+          small_blocks,
           split_maxima<kDtype, kEdited, kWave>,
           split_masses<kDtype, kEdited, kWave>,
           split_search<kDtype, kEdited, kWave>,

@@ -23,6 +23,8 @@
 
 namespace tokendraw::gpu::platform {
 
+inline constexpr bool kHasSmallBlocks = true;
+
 struct CopyBarrier {
   uint64_t state;  // an mbarrier
 };

@@ -156,6 +156,8 @@ TOKENDRAW_DEVICE uint32_t warp_largest(uint32_t value) {
   return value;
 }
 
+inline constexpr bool kHasSmallBlocks = false;
+
 // There are no clusters: a block is one of its own, and no kernel that holds rows is launched.
 inline constexpr bool kHasClusters = false;
 TOKENDRAW_DEVICE uint32_t cluster_rank() { return 0; }

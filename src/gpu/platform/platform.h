@@ -56,6 +56,7 @@
 //                                       the same for both halves of a word
 // Where 64-bit float additions are worth it (kFastDoubles<kWave>):
 //   double   add_toward_zero(double, double)   rounded toward zero; the first is the larger in magnitude
+//   bool     kHasSmallBlocks            whether plans may ask for smaller blocks where rows are many
 // Where devices have clusters (kHasClusters; elsewhere these do nothing of use and no kernel that calls them is run):
 //   struct CopyBarrier                  in shared memory, one for each copy of a kernel
 //   void     begin_copy(CopyBarrier*, void* to, const void* from, uint32_t bytes)
