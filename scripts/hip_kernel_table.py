@@ -8,8 +8,8 @@
 
 FOLDER holds NAME-TARGET.co, as cmake/hip_backend.cmake leaves them in a build folder's hip/. Always fails if a kernel
 uses scratch memory, spills vector registers, is of the wrong wave width, or takes so much that fewer blocks than
-src/plan/amd_targets.cpp says fit a multiprocessor (one, where rows are edited while they are read). Only the columns of
-targets that FOLDER has are looked at or written.
+src/plan/amd_targets.cpp says fit a multiprocessor (for rows that are split and read as they are; else one). Only the
+columns of targets that FOLDER has are looked at or written.
 """
 import argparse
 import pathlib
@@ -20,6 +20,8 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BEGIN, END = "<!-- kernels: made by scripts/hip_kernel_table.py -->", "<!-- end of kernels -->"
 DTYPES = {"0": "f32", "1": "f16", "2": "bf16"}
+NUMBERS = {"m": "u64", "j": "u32"}
+FLAGS = {"fill_random_rows": ("philox", "xorwow")}  # what false and true mean, where not that rows are edited
 BLOCK_THREADS = 512
 
 # Vector registers of a SIMD for one lane, the step in which a wave gets them, and the most waves of a SIMD: LLVM,
@@ -48,14 +50,16 @@ def read_kernels(readelf, path):
 
 
 def name_of(symbol):
-    """_ZN9tokendraw3gpu10sample_rowILNS_7request5DtypeE0ELb1ELi32EEE... -> ("sample_row", "f32 edited")"""
+    """_ZN9tokendraw3gpu10sample_rowILNS_7request5DtypeE0ELb1ELi32EEE... -> ("sample_row", "f32 edited"), by the template
+    arguments but for the wave's width; two dtypes are "f32 to bf16"."""
     match = re.match(r"_ZN9tokendraw3gpu(\d+)", symbol)
     rest = symbol[match.end():]
     name, arguments = rest[:int(match[1])], rest[int(match[1]):]
-    dtype = re.search(r"DtypeE(\d)", arguments)
-    edited = re.search(r"Lb([01])E", arguments)
-    kind = DTYPES[dtype[1]] if dtype else "any"
-    return name, kind + (" edited" if edited and edited[1] == "1" else "")
+    dtypes = [DTYPES[number] for number in re.findall(r"(?:DtypeE|LS\w?_)(\d)E", arguments)]
+    dtypes += [NUMBERS[letter] for letter in re.findall(r"^I([mj])", arguments)]
+    flag = re.search(r"Lb([01])E", arguments)
+    said = FLAGS.get(name, ("", "edited"))[int(flag[1])] if flag else ""
+    return name, " ".join(filter(None, [" to ".join(dtypes) or "any", said]))
 
 
 def blocks_at_once(target, kernel):
@@ -115,7 +119,8 @@ def main():
                 errors.append(f"{where} spills {kernel['vgpr_spill_count']} vector registers")
             if int(kernel["wavefront_size"]) != wave:
                 errors.append(f"{where} has waves of {kernel['wavefront_size']}, not {wave}")
-            blocks = 1 if kind.endswith("edited") else blocks
+            # What the plan counts on, for rows that are split.
+            blocks = blocks if name.startswith("split_") and not kind.endswith("edited") else 1
             if blocks_at_once(target, kernel) < blocks:
                 errors.append(f"{where}: {blocks_at_once(target, kernel)} blocks fit a multiprocessor, not {blocks}")
             kernels.setdefault((name, kind), {})[target] = kernel

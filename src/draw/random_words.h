@@ -25,7 +25,11 @@ class PhiloxWords {
       lane_ = 0;
       make();
     }
-    return words_.word[lane_++];
+    // By selection: an array that a variable indexes lies in memory on a GPU.
+    const bool odd = (lane_ & 1u) != 0;
+    const uint32_t low = odd ? words_.word[1] : words_.word[0];
+    const uint32_t high = odd ? words_.word[3] : words_.word[2];
+    return lane_++ < 2 ? low : high;
   }
 
  private:
