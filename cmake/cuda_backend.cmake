@@ -21,6 +21,7 @@ add_library(tokendraw_cuda SHARED
   src/gpu/instances/bf16.cu
   src/gpu/instances/f16.cu
   src/gpu/instances/f32.cu
+  src/gpu/instances/filter.cu
   src/gpu/instances/lists.cu
   src/gpu/instances/prefix_sum.cu
   src/gpu/instances/random.cu
