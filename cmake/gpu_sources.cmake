@@ -4,6 +4,7 @@ set(TOKENDRAW_GPU_KERNEL_SOURCES
   src/gpu/instances/bf16.cu
   src/gpu/instances/f16.cu
   src/gpu/instances/f32.cu
+  src/gpu/instances/filter.cu
   src/gpu/instances/lists.cu
   src/gpu/instances/prefix_sum.cu
   src/gpu/instances/random.cu

@@ -183,5 +183,68 @@ TEST(OperationApi, RandomRefuses) {
   expect_refusals(good, list, tokendraw_fill_random, tokendraw_fill_random_host);
 }
 
+TEST(OperationApi, FilterRefuses) {
+  std::vector<float> in(64, 0.125f), out(64);
+  std::vector<uint64_t> numbers(8);
+  TokendrawFilter good;
+  tokendraw_init_filter(&good);
+  EXPECT_EQ(good.struct_size, sizeof good);
+  EXPECT_TRUE(good.temperature == 1.0f && good.top_p == 1.0f && good.stream == -1 && good.invalid_token == -1);
+  tokendraw_init_filter(nullptr);
+  good.input = in.data();
+  good.output = out.data();
+  good.rows = 4;
+  good.vocab = 8;
+  auto* const bad4 = reinterpret_cast<float*>(2);
+  auto* const bad8 = odd(numbers.data());
+  const std::vector<Refused<TokendrawFilter>> list = {
+      {[](auto& s) { s.struct_size = 1; }, TOKENDRAW_INVALID_STRUCT_SIZE, "struct_size is 1"},
+      {[](auto& s) { s.memory = TOKENDRAW_MEMORY_DEVICE; }, TOKENDRAW_INVALID_MEMORY, "memory is device"},
+      {[](auto& s) { s.rows = -1; }, TOKENDRAW_INVALID_ROWS, "rows is -1"},
+      {[](auto& s) { s.vocab = 0; }, TOKENDRAW_INVALID_VOCAB, "vocab is 0"},
+      {[](auto& s) { s.form = static_cast<TokendrawForm>(2); }, TOKENDRAW_INVALID_FORM, "form is 2"},
+      {[](auto& s) { s.masking = 3; }, TOKENDRAW_INVALID_MASKING, "masking is 3"},
+      {[](auto& s) { s.dtype = static_cast<TokendrawDtype>(9); }, TOKENDRAW_INVALID_DTYPE, "dtype is 9"},
+      {[](auto& s) {
+         s.form = TOKENDRAW_FORM_PROBABILITIES;
+         s.dtype = TOKENDRAW_DTYPE_BF16;
+       },
+       TOKENDRAW_INVALID_DTYPE, "probabilities are f32"},
+      {[](auto& s) {
+         s.form = TOKENDRAW_FORM_PROBABILITIES;
+         s.temperature = 0.5f;
+       },
+       TOKENDRAW_INVALID_TEMPERATURE, "temperature"},
+      {[](auto& s) { s.temperature = -1.0f; }, TOKENDRAW_INVALID_TEMPERATURE, "temperature is -1"},
+      {[&](auto& s) { s.temperature_per_row = bad4; }, TOKENDRAW_INVALID_TEMPERATURE, "temperature_per_row"},
+      {[&](auto& s) { s.top_k_per_row = reinterpret_cast<int32_t*>(bad4); }, TOKENDRAW_INVALID_TOP_K, "top_k_per_row"},
+      {[](auto& s) { s.top_p = kNan; }, TOKENDRAW_INVALID_TOP_P, "top_p is NaN"},
+      {[&](auto& s) { s.top_p_per_row = bad4; }, TOKENDRAW_INVALID_TOP_P, "top_p_per_row"},
+      {[](auto& s) { s.min_p = 1.5f; }, TOKENDRAW_INVALID_MIN_P, "min_p is 1.5"},
+      {[&](auto& s) { s.min_p_per_row = bad4; }, TOKENDRAW_INVALID_MIN_P, "min_p_per_row"},
+      {[](auto& s) { s.top_p_base = static_cast<TokendrawTopPBase>(3); }, TOKENDRAW_INVALID_TOP_P_BASE,
+       "top_p_base is 3"},
+      {[&](auto& s) { s.seed_per_row = bad8; }, TOKENDRAW_INVALID_SEED, "seed_per_row"},
+      {[](auto& s) { s.stream = -2; }, TOKENDRAW_INVALID_STREAM, "stream is -2"},
+      {[](auto& s) { s.stream = int64_t{1} << 32; }, TOKENDRAW_INVALID_STREAM, "stream"},
+      {[&](auto& s) { s.stream_per_row = reinterpret_cast<uint32_t*>(bad4); }, TOKENDRAW_INVALID_STREAM,
+       "stream_per_row"},
+      {[&](auto& s) { s.offset_per_row = bad8; }, TOKENDRAW_INVALID_OFFSET, "offset_per_row"},
+      {[&](auto& s) { s.random_u64 = bad8; }, TOKENDRAW_INVALID_RANDOM, "random_u64"},
+      {[&](auto& s) { s.tokens = reinterpret_cast<int32_t*>(bad4); }, TOKENDRAW_INVALID_TOKENS, "tokens"},
+      {[&](auto& s) { s.kept_mass = bad8; }, TOKENDRAW_INVALID_OUTPUTS, "kept_mass"},
+      {[](auto& s) { s.input = nullptr; }, TOKENDRAW_INVALID_INPUT, "input is NULL"},
+      {[](auto& s) { s.input_stride = 7; }, TOKENDRAW_INVALID_INPUT_STRIDE, "input_stride is 7"},
+      {[&](auto& s) { s.output = bad4; }, TOKENDRAW_INVALID_OUTPUT, "output is not aligned"},
+      {[](auto& s) { s.output_stride = 7; }, TOKENDRAW_INVALID_OUTPUT_STRIDE, "output_stride is 7"},
+      {[&](auto& s) {
+         s.dtype = TOKENDRAW_DTYPE_F16;
+         s.output = in.data();
+       },
+       TOKENDRAW_INVALID_OUTPUT, "output is input"},
+  };
+  expect_refusals(good, list, tokendraw_apply_filter, tokendraw_apply_filter_host);
+}
+
 }  // namespace
 }  // namespace tokendraw::test

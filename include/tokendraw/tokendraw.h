@@ -143,7 +143,9 @@ typedef enum TokendrawStatus TOKENDRAW_INT32_ENUM {
   TOKENDRAW_INVALID_GENERATOR = 310,
   TOKENDRAW_INVALID_KIND = 311,
   TOKENDRAW_INVALID_COUNT = 312,
-  TOKENDRAW_INVALID_SUBSEQUENCE = 313
+  TOKENDRAW_INVALID_SUBSEQUENCE = 313,
+  TOKENDRAW_INVALID_FORM = 314,
+  TOKENDRAW_INVALID_MASKING = 315
 } TokendrawStatus;
 
 /* The constant's name, "TOKENDRAW_INVALID_VOCAB"; "TOKENDRAW_UNKNOWN_STATUS" for a value that is none. Thread-safe. */
@@ -654,6 +656,65 @@ TOKENDRAW_API void tokendraw_init_random(TokendrawRandom* random);
 TOKENDRAW_API TokendrawStatus tokendraw_fill_random(TokendrawSampler* sampler, const TokendrawRandom* random,
                                                     void* stream);
 TOKENDRAW_API TokendrawStatus tokendraw_fill_random_host(TokendrawSampler* sampler, const TokendrawRandom* random);
+
+/* Filters: what temperature, top_k, top_p and min_p keep of each row, as in sampling (docs/semantics.md, sections 3 to
+ * 5), written as probabilities that sum to 1 over what is kept, or as the row with the rest masked out; and, if wanted,
+ * a token drawn from it.
+ *
+ * LOGITS: kept sets, kept, kept_mass and tokens are those of tokendraw_sample for the same parameters.
+ * PROBABILITIES (F32, in any scale): likewise, but a weight is an integer multiple of the unit that prefix sums have,
+ * and min_p is a share of the largest weight; what is no probability counts as 0 (BAD_PROBABILITY). temperature
+ * stays 1. A row without a candidate (NO_CANDIDATE) or with a bad parameter (BAD_PARAMETER) is all masked out. */
+typedef enum TokendrawForm TOKENDRAW_INT32_ENUM {
+  TOKENDRAW_FORM_LOGITS = 0,
+  TOKENDRAW_FORM_PROBABILITIES = 1
+} TokendrawForm;
+
+typedef struct TokendrawFilter {
+  size_t struct_size;
+  const void* input; /* [rows, vocab] of dtype */
+  TokendrawForm form;
+  TokendrawDtype dtype;   /* F32 for probabilities */
+  TokendrawMemory memory; /* HOST */
+  int32_t vocab;          /* 1 to 2^21 */
+  int64_t rows;
+  int64_t input_stride;
+  float temperature; /* as in TokendrawBatch, also below [1] */
+  const float* temperature_per_row;
+  int32_t top_k; /* [0] */
+  const int32_t* top_k_per_row;
+  float top_p; /* [1] */
+  const float* top_p_per_row;
+  float min_p; /* [0] */
+  const float* min_p_per_row;
+  TokendrawTopPBase top_p_base; /* [AFTER_TOP_K] */
+  int32_t masking; /* 0: probabilities; 1: the input's values, as float, where kept, elsewhere -inf for logits, 0 for
+                    * probabilities [0] */
+  float* output;   /* [rows, vocab]; may be input where that is F32; NULL: not wanted */
+  int64_t output_stride;
+  int32_t* tokens;       /* [rows] a token drawn from what is kept; NULL: not wanted */
+  int32_t invalid_token; /* for a row without one [-1] */
+  uint64_t seed;         /* seed, stream and offset as in TokendrawBatch */
+  const uint64_t* seed_per_row;
+  int64_t stream; /* [-1] */
+  const uint32_t* stream_per_row;
+  uint64_t offset;
+  const uint64_t* offset_per_row;
+  const uint64_t* random_u64; /* [rows] numbers to draw with instead; NULL: none */
+  uint32_t* row_status;
+  int64_t* kept;       /* [rows] number of kept elements that weigh something; NULL: not wanted */
+  uint64_t* kept_mass; /* [rows] their summed weight; NULL: not wanted */
+} TokendrawFilter;
+
+/* As tokendraw_init_softmax. */
+TOKENDRAW_API void tokendraw_init_filter(TokendrawFilter* filter);
+
+/* Errors: those of all building blocks, INVALID_VOCAB, INVALID_FORM, INVALID_DTYPE, INVALID_TEMPERATURE, INVALID_TOP_K,
+ * INVALID_TOP_P, INVALID_MIN_P, INVALID_TOP_P_BASE, INVALID_MASKING, INVALID_TOKENS, INVALID_SEED, INVALID_STREAM,
+ * INVALID_OFFSET, INVALID_RANDOM. */
+TOKENDRAW_API TokendrawStatus tokendraw_apply_filter(TokendrawSampler* sampler, const TokendrawFilter* filter,
+                                                     void* stream);
+TOKENDRAW_API TokendrawStatus tokendraw_apply_filter_host(TokendrawSampler* sampler, const TokendrawFilter* filter);
 
 #ifdef __cplusplus
 } /* extern "C" */

@@ -150,5 +150,6 @@ extern "C" {
 TOKENDRAW_OPERATION(TokendrawSoftmax, tokendraw_init_softmax, tokendraw_compute_softmax)
 TOKENDRAW_OPERATION(TokendrawPrefixSum, tokendraw_init_prefix_sum, tokendraw_compute_prefix_sum)
 TOKENDRAW_OPERATION(TokendrawRandom, tokendraw_init_random, tokendraw_fill_random)
+TOKENDRAW_OPERATION(TokendrawFilter, tokendraw_init_filter, tokendraw_apply_filter)
 
 }  // extern "C"

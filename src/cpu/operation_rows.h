@@ -8,6 +8,7 @@
 namespace tokendraw::cpu {
 
 void softmax_row(const request::Operation& operation, int64_t row, const ChunkKernels& kernels);
+void filter_row(const request::Operation& operation, int64_t row, const ChunkKernels& kernels);
 void prefix_sum_row(const request::Operation& operation, int64_t row);
 void random_row(const request::Operation& operation, int64_t row);
 

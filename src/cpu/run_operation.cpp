@@ -23,6 +23,8 @@ void run_row(void* context, int64_t row, int32_t /*slot*/) {
       return prefix_sum_row(run.operation, row);
     case request::OperationKind::kFillRandom:
       return random_row(run.operation, row);
+    case request::OperationKind::kFilter:
+      return filter_row(run.operation, row, run.kernels);
   }
 }
 

@@ -16,6 +16,9 @@ OperationKernel softmax_kernel(request::Dtype dtype, request::Dtype output_dtype
 template <int kWave>
 OperationKernel prefix_sum_kernel(request::Number number);
 
+template <int kWave>
+OperationKernel filter_kernel(request::Dtype dtype, bool of_probabilities);
+
 OperationKernel random_kernel(request::Generator generator, request::RandomKind kind);
 
 // The least that a thread of XORWOW makes, for it skips to where it begins.

@@ -16,6 +16,8 @@ OperationKernel kernel_for_wave(const request::Operation& operation) {
       return prefix_sum_kernel<kWave>(operation.prefix_sum.number);
     case request::OperationKind::kFillRandom:
       return random_kernel(operation.random.generator, operation.random.kind);
+    case request::OperationKind::kFilter:
+      return filter_kernel<kWave>(operation.filter.dtype, operation.filter.of_probabilities);
   }
   return nullptr;
 }

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "request/operation.h"
 
-#include <cstring>
-
 #include "request/refuse.h"
 
 namespace tokendraw::request {
@@ -123,6 +121,78 @@ Refusal check_random_arrays(const TokendrawRandom& r) {
   return {};
 }
 
+Refusal check_filter_form(const TokendrawFilter& f) {
+  if (f.form != TOKENDRAW_FORM_LOGITS && f.form != TOKENDRAW_FORM_PROBABILITIES) {
+    return refuse(TOKENDRAW_INVALID_FORM, "form is %d, which is no TokendrawForm", static_cast<int>(f.form));
+  }
+  if (f.masking != 0 && f.masking != 1) {
+    return refuse(TOKENDRAW_INVALID_MASKING, "masking is %d; it must be 0 or 1", f.masking);
+  }
+  if (f.form == TOKENDRAW_FORM_LOGITS) return check_dtype(TOKENDRAW_INVALID_DTYPE, "dtype", f.dtype);
+  if (f.dtype != TOKENDRAW_DTYPE_F32) {
+    return refuse(TOKENDRAW_INVALID_DTYPE, "dtype is %d, but probabilities are f32", static_cast<int>(f.dtype));
+  }
+  if (f.temperature != 1.0f || f.temperature_per_row != nullptr) {
+    return refuse(TOKENDRAW_INVALID_TEMPERATURE, "temperature is given, but of probabilities it must stay 1");
+  }
+  return {};
+}
+
+Refusal check_filter_values(const TokendrawFilter& f) {
+  if (misaligned(f.top_k_per_row, 4)) return refuse(TOKENDRAW_INVALID_TOP_K, "top_k_per_row is not aligned to 4 bytes");
+  if (misaligned(f.top_p_per_row, 4)) return refuse(TOKENDRAW_INVALID_TOP_P, "top_p_per_row is not aligned to 4 bytes");
+  if (f.top_p_per_row == nullptr && draw::is_nan(f.top_p)) return refuse(TOKENDRAW_INVALID_TOP_P, "top_p is NaN");
+  if (misaligned(f.min_p_per_row, 4)) return refuse(TOKENDRAW_INVALID_MIN_P, "min_p_per_row is not aligned to 4 bytes");
+  if (f.min_p_per_row == nullptr && !(f.min_p <= 1.0f)) {
+    return refuse(TOKENDRAW_INVALID_MIN_P, "min_p is %g; it must be at most 1", static_cast<double>(f.min_p));
+  }
+  if (f.top_p_base < TOKENDRAW_TOP_P_AFTER_TOP_K || f.top_p_base > TOKENDRAW_TOP_P_AFTER_ALL) {
+    return refuse(TOKENDRAW_INVALID_TOP_P_BASE, "top_p_base is %d, which is no TokendrawTopPBase",
+                  static_cast<int>(f.top_p_base));
+  }
+  return {};
+}
+
+Refusal check_filter_random(const TokendrawFilter& f) {
+  if (misaligned(f.seed_per_row, 8)) return refuse(TOKENDRAW_INVALID_SEED, "seed_per_row is not aligned to 8 bytes");
+  if (misaligned(f.stream_per_row, 4)) {
+    return refuse(TOKENDRAW_INVALID_STREAM, "stream_per_row is not aligned to 4 bytes");
+  }
+  if (f.stream_per_row == nullptr && (f.stream < -1 || f.stream > static_cast<int64_t>(UINT32_MAX))) {
+    return refuse(TOKENDRAW_INVALID_STREAM, "stream is %lld; it must be -1 (the default) or 0 to 4294967295",
+                  static_cast<long long>(f.stream));
+  }
+  if (misaligned(f.offset_per_row, 8)) {
+    return refuse(TOKENDRAW_INVALID_OFFSET, "offset_per_row is not aligned to 8 bytes");
+  }
+  if (misaligned(f.random_u64, 8)) return refuse(TOKENDRAW_INVALID_RANDOM, "random_u64 is not aligned to 8 bytes");
+  return {};
+}
+
+// Precondition: every check passed.
+Filter resolve_filter(const TokendrawFilter& f) {
+  const bool default_stream = f.stream_per_row == nullptr && f.stream < 0;
+  Filter r = {};
+  r.dtype = static_cast<Dtype>(f.dtype);
+  r.of_probabilities = f.form == TOKENDRAW_FORM_PROBABILITIES;
+  r.mask = f.masking != 0;
+  r.stream_is_row = default_stream && f.seed_per_row == nullptr;
+  r.top_p_base = static_cast<draw::TopPBase>(f.top_p_base);
+  r.invalid_token = f.invalid_token;
+  r.temperature = {f.temperature, f.temperature_per_row};
+  r.top_k = {f.top_k, f.top_k_per_row};
+  r.top_p = {f.top_p, f.top_p_per_row};
+  r.min_p = {f.min_p, f.min_p_per_row};
+  r.seed = {f.seed, f.seed_per_row};
+  r.stream = {default_stream ? 0 : static_cast<uint32_t>(f.stream), f.stream_per_row};
+  r.offset = {f.offset, f.offset_per_row};
+  r.random_u64 = f.random_u64;
+  r.tokens = f.tokens;
+  r.kept = f.kept;
+  r.kept_mass = f.kept_mass;
+  return r;
+}
+
 // Calls the checks in turn up to the first refusal.
 template <typename... Checks>
 Refusal first_refusal(const Checks&... checks) {
@@ -132,39 +202,6 @@ Refusal first_refusal(const Checks&... checks) {
 }
 
 }  // namespace
-
-OperationArrays list_arrays(Operation* operation) {
-  OperationArrays list;
-  const auto add = [&](void* field, bool is_output, int64_t rows, int64_t columns, int64_t stride, size_t bytes) {
-    void* data = nullptr;
-    std::memcpy(&data, field, sizeof data);
-    if (data == nullptr) return;
-    list.array[list.count++] = {field, data, is_output, rows, columns, stride, static_cast<int32_t>(bytes)};
-  };
-  const auto add_matrix = [&](Matrix& matrix, bool is_output) {
-    add(&matrix.data, is_output, operation->rows, operation->columns, matrix.stride,
-        static_cast<size_t>(matrix.element_bytes));
-  };
-  const auto add_values = [&](auto*& values, bool is_output) {
-    add(&values, is_output, 1, operation->rows, operation->rows, sizeof *values);
-  };
-  add_matrix(operation->input, false);
-  switch (operation->kind) {
-    case OperationKind::kSoftmax:
-      add_values(operation->softmax.temperature.per_row, false);
-      break;
-    case OperationKind::kPrefixSum:
-      break;
-    case OperationKind::kFillRandom:
-      add_values(operation->random.seed.per_row, false);
-      add_values(operation->random.subsequence.per_row, false);
-      add_values(operation->random.offset.per_row, false);
-      break;
-  }
-  add_matrix(operation->output, true);
-  add_values(operation->row_status, true);
-  return list;
-}
 
 void set_defaults(TokendrawSoftmax* softmax) {
   *softmax = {};
@@ -281,6 +318,50 @@ Refusal make_operation(const TokendrawRandom* random, Operation* operation) {
                     {r.offset, r.offset_per_row}};
         return set_matrix(kOutput, r.output, r.kind == TOKENDRAW_RANDOM_U64 ? 8 : 4, r.output_stride, o, &o.output);
       });
+  if (!refusal) *operation = o;
+  return refusal;
+}
+
+void set_defaults(TokendrawFilter* filter) {
+  *filter = {};
+  filter->struct_size = sizeof *filter;
+  filter->temperature = 1.0f;
+  filter->top_p = 1.0f;
+  filter->invalid_token = -1;
+  filter->stream = -1;
+}
+
+Refusal make_operation(const TokendrawFilter* filter, Operation* operation) {
+  TokendrawFilter f = {};
+  Operation o = {};
+  const Refusal refusal = first_refusal(
+      [&] { return read_versioned("filter", filter, &f); }, [&] { return check_memory(f.memory); },
+      [&] { return check_rows(f.rows); }, [&] { return check_vocab(f.vocab); }, [&] { return check_filter_form(f); },
+      [&] { return check_temperature(f.temperature, f.temperature_per_row); }, [&] { return check_filter_values(f); },
+      [&] { return check_filter_random(f); },
+      [&] {
+        if (!misaligned(f.tokens, 4)) return Refusal{};
+        return refuse(TOKENDRAW_INVALID_TOKENS, "tokens is not aligned to 4 bytes");
+      },
+      [&] {
+        if (!misaligned(f.row_status, 4) && !misaligned(f.kept, 8) && !misaligned(f.kept_mass, 8)) return Refusal{};
+        return refuse(TOKENDRAW_INVALID_OUTPUTS,
+                      "row_status, kept or kept_mass is not aligned for its type (4, 8 and 8 bytes)");
+      },
+      [&] {
+        o.kind = OperationKind::kFilter;
+        o.memory = static_cast<Memory>(f.memory);
+        o.rows = f.rows;
+        o.columns = f.vocab;
+        o.row_status = f.row_status;
+        o.filter = resolve_filter(f);
+        return set_matrix(kInput, f.input, dtype_bytes(o.filter.dtype), f.input_stride, o, &o.input);
+      },
+      [&] {
+        if (f.output == nullptr) return Refusal{};
+        return set_matrix(kOutput, f.output, 4, f.output_stride, o, &o.output);
+      },
+      [&] { return check_in_place(o); });
   if (!refusal) *operation = o;
   return refusal;
 }

@@ -7,7 +7,7 @@
 
 namespace tokendraw::request {
 
-enum class OperationKind : int32_t { kSoftmax = 0, kPrefixSum = 1, kFillRandom = 2 };
+enum class OperationKind : int32_t { kSoftmax = 0, kPrefixSum = 1, kFillRandom = 2, kFilter = 3 };
 enum class Number : int32_t { kF32 = 0, kU64 = 1 };
 enum class Generator : int32_t { kPhilox = 0, kXorwow = 1 };
 enum class RandomKind : int32_t { kU32 = 0, kU64 = 1, kF32 = 2, kF32Positive = 3 };
@@ -40,6 +40,26 @@ struct RandomFill {
   RowValue<uint64_t> offset;
 };
 
+struct Filter {
+  Dtype dtype;
+  bool of_probabilities;
+  bool mask;
+  bool stream_is_row;
+  draw::TopPBase top_p_base;
+  int32_t invalid_token;
+  RowValue<float> temperature;
+  RowValue<int32_t> top_k;
+  RowValue<float> top_p;
+  RowValue<float> min_p;
+  RowValue<uint64_t> seed;
+  RowValue<uint32_t> stream;
+  RowValue<uint64_t> offset;
+  const uint64_t* random_u64;
+  int32_t* tokens;
+  int64_t* kept;
+  uint64_t* kept_mass;
+};
+
 struct Operation {
   OperationKind kind;
   Memory memory;  // of every array
@@ -52,6 +72,7 @@ struct Operation {
     Softmax softmax;
     PrefixSum prefix_sum;
     RandomFill random;
+    Filter filter;
   };
 };
 
@@ -86,10 +107,12 @@ OperationArrays list_arrays(Operation* operation);
 void set_defaults(TokendrawSoftmax* softmax);
 void set_defaults(TokendrawPrefixSum* sum);
 void set_defaults(TokendrawRandom* random);
+void set_defaults(TokendrawFilter* filter);
 
 // Fill *operation from the public struct, or say which argument is wrong. Read no array. Thread-safe.
 Refusal make_operation(const TokendrawSoftmax* softmax, Operation* operation);
 Refusal make_operation(const TokendrawPrefixSum* sum, Operation* operation);
 Refusal make_operation(const TokendrawRandom* random, Operation* operation);
+Refusal make_operation(const TokendrawFilter* filter, Operation* operation);
 
 }  // namespace tokendraw::request

@@ -85,5 +85,28 @@ TEST(Random, WritesNumbers) {
                           "xorwow"));
 }
 
+TEST(Filter, WritesWhatIsKept) {
+  const std::string logits = write_file("l.npy", npy_f32("(1, 4)", {1.0f, 3.0f, 2.0f, 3.0f}));
+  const Finished masked = run_tokendraw({"filter", logits, "--top-k", "2", "--mask"});
+  EXPECT_EQ(masked.exit_code, 0) << masked.err;
+  EXPECT_EQ(npy_data<float>(masked.out, "'<f4', 'fortran_order': False, 'shape': (1, 4)"),
+            (std::vector<float>{-INFINITY, 3.0f, -INFINITY, 3.0f}));
+  const Finished shares = run_tokendraw({"filter", logits, "--top-k", "2"});
+  EXPECT_EQ(npy_data<float>(shares.out, "'<f4'"), (std::vector<float>{0.0f, 0.5f, 0.0f, 0.5f}));
+
+  const std::string p = write_file("p.npy", npy_f32("(4,)", {0.125f, 0.5f, 0.25f, 0.125f}));
+  const Finished nucleus = run_tokendraw({"filter", p, "--form", "probabilities", "--top-p", "0.75"});
+  const std::vector<float> kept = npy_data<float>(nucleus.out, "'shape': (4,)");
+  ASSERT_EQ(kept.size(), 4u);
+  EXPECT_NEAR(kept[1], 2.0f / 3.0f, 1e-6f);
+  EXPECT_NEAR(kept[2], 1.0f / 3.0f, 1e-6f);
+  EXPECT_EQ(kept[0] + kept[3], 0.0f);
+  const Finished token = run_tokendraw({"filter", p, "--form", "probabilities", "--top-k", "1", "--tokens"});
+  EXPECT_EQ(npy_data<int32_t>(token.out, "'<i4'"), std::vector<int32_t>{1});
+  EXPECT_TRUE(
+      failed_with(run_tokendraw({"filter", p, "--form", "probabilities", "--temperature", "2"}), 2, "temperature"));
+  EXPECT_TRUE(failed_with(run_tokendraw({"filter", p, "--mask", "--tokens"}), 2, "--tokens"));
+}
+
 }  // namespace
 }  // namespace tokendraw::cli_test

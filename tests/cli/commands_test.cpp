@@ -25,7 +25,7 @@ TEST(Program, HelpAndVersion) {
   const Finished help = run_tokendraw({"--help"});
   EXPECT_EQ(help.exit_code, 0);
   for (const char* part :
-       {"sample", "info", "plan", "check", "bench", "softmax", "prefix-sum", "random", "Exit codes:"}) {
+       {"sample", "info", "plan", "check", "bench", "softmax", "prefix-sum", "random", "filter", "Exit codes:"}) {
     EXPECT_TRUE(contains(help.out, part)) << part;
   }
   const Finished sample = run_tokendraw({"sample", "--help"});

@@ -64,6 +64,36 @@ TEST(Blocks, SoftmaxRefusesLengths) {
   EXPECT_TRUE(tokendraw::try_compute(sampler, Softmax{.logits = {logits, 5}, .temperature = two, .output = out}).ok());
 }
 
+TEST(Blocks, Filters) {
+  Sampler sampler = cpu();
+  const std::vector<float> logits = {1.0f, 3.0f, 2.0f, 3.0f, 0.0f, 0.0f, 0.0f, 9.0f};
+  std::vector<float> out(8);
+  std::vector<int32_t> tokens(2);
+  std::vector<int64_t> kept(2);
+  std::vector<int32_t> top_k = {2, 1};
+  tokendraw::compute(
+      sampler, tokendraw::Filter{
+                   .input = {logits, 4}, .top_k = top_k, .output = out, .tokens = tokens, .seed = 5, .kept = kept});
+  EXPECT_EQ(out, (std::vector<float>{0.0f, 0.5f, 0.0f, 0.5f, 0.0f, 0.0f, 0.0f, 1.0f}));
+  EXPECT_EQ(kept, (std::vector<int64_t>{2, 1}));
+  EXPECT_EQ(tokens[1], 3);
+  std::vector<float> p = {0.25f, 0.5f, 0.25f};
+  tokendraw::compute_on(
+      sampler, tokendraw::Filter{
+                   .input = p, .form = tokendraw::Form::kProbabilities, .min_p = 1.0f, .masking = true, .output = p});
+  EXPECT_EQ(p, (std::vector<float>{0.0f, 0.5f, 0.0f}));
+  std::vector<tokendraw::F16> half(8);
+  std::vector<int32_t> three(3);
+  EXPECT_EQ(tokendraw::try_compute(sampler, tokendraw::Filter{.input = {logits, 4}, .output = half}).status(),
+            TOKENDRAW_INVALID_OUTPUT_DTYPE);
+  EXPECT_EQ(tokendraw::try_compute(sampler, tokendraw::Filter{.input = {logits, 4}, .output = p}).status(),
+            TOKENDRAW_INVALID_OUTPUT);
+  EXPECT_EQ(tokendraw::try_compute(sampler, tokendraw::Filter{.input = {logits, 4}, .tokens = three}).status(),
+            TOKENDRAW_INVALID_TOKENS);
+  EXPECT_EQ(tokendraw::try_compute(sampler, tokendraw::Filter{.input = {logits, 4}, .top_k = three}).status(),
+            TOKENDRAW_INVALID_TOP_K);
+}
+
 TEST(Blocks, RandomNumbers) {
   Sampler sampler = cpu();
   std::vector<uint32_t> words(4);

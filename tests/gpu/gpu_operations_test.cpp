@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "gpu/emulator.h"
+#include "support/filter_case.h"
 #include "support/prefix_sum_case.h"
 #include "support/random_case.h"
 #include "support/samplers.h"
@@ -66,6 +67,18 @@ TEST_P(GpuOperations, Random) {
     ASSERT_EQ(tokendraw_fill_random_host(cpu(), &expected.random), TOKENDRAW_OK);
     ASSERT_EQ(tokendraw_fill_random_host(device(), &found.random), TOKENDRAW_OK) << tokendraw_last_error_message();
     EXPECT_TRUE(found.output == expected.output) << c.text();
+  }
+}
+
+TEST_P(GpuOperations, Filter) {
+  int turn = GetParam();
+  for (const FilterCase& c : filter_cases({2, 530})) {
+    if (++turn % (kSanitized ? 16 : 2) != 0) continue;  // the devices take turns
+    FilterCall expected(c);
+    FilterCall found(c);
+    ASSERT_EQ(tokendraw_apply_filter_host(cpu(), &expected.filter), TOKENDRAW_OK);
+    ASSERT_EQ(tokendraw_apply_filter_host(device(), &found.filter), TOKENDRAW_OK) << tokendraw_last_error_message();
+    EXPECT_TRUE(found == expected) << c.text();
   }
 }
 

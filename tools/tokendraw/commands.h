@@ -21,6 +21,7 @@ Command add_plan_command(CLI::App& program);
 Command add_check_command(CLI::App& program);
 Command add_bench_command(CLI::App& program);
 Command add_softmax_command(CLI::App& program);
+Command add_filter_command(CLI::App& program);
 Command add_prefix_sum_command(CLI::App& program);
 Command add_random_command(CLI::App& program);
 

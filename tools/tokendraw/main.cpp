@@ -40,9 +40,10 @@ int run(int argc, char** argv) {
   program.footer(kExitCodes);
   program.require_subcommand(1);
   program.get_formatter()->column_width(34);
-  const Command commands[] = {add_sample_command(program),     add_info_command(program),  add_plan_command(program),
-                              add_check_command(program),      add_bench_command(program), add_softmax_command(program),
-                              add_prefix_sum_command(program), add_random_command(program)};
+  const Command commands[] = {
+      add_sample_command(program),     add_info_command(program),   add_plan_command(program),
+      add_check_command(program),      add_bench_command(program),  add_softmax_command(program),
+      add_prefix_sum_command(program), add_random_command(program), add_filter_command(program)};
   try {
     program.parse(argc, argv);
   } catch (const CLI::CallForHelp&) {

@@ -117,6 +117,34 @@ struct Random {
   }
 };
 
+enum class Form : int32_t { kLogits = TOKENDRAW_FORM_LOGITS, kProbabilities = TOKENDRAW_FORM_PROBABILITIES };
+
+// As TokendrawFilter. `input` as for Softmax. Every output may be empty: not wanted.
+struct Filter {
+  Logits input = {};
+  Form form = Form::kLogits;
+  PerRow<float> temperature = 1.0f;
+  PerRow<int32_t> top_k = 0;
+  PerRow<float> top_p = 1.0f;
+  PerRow<float> min_p = 0.0f;
+  TopPBase top_p_base = TopPBase::kAfterTopK;
+  bool masking = false;
+  std::optional<Values> output = {};  // of float
+  std::span<int32_t> tokens = {};     // rows, as all below
+  int32_t invalid_token = -1;
+  PerRow<uint64_t> seed = uint64_t{0};
+  std::optional<PerRow<uint32_t>> stream = {};  // unset: the row's number, or 0 where `seed` has a value for each row
+  PerRow<uint64_t> offset = uint64_t{0};
+  std::span<const uint64_t> random_u64 = {};
+  std::span<uint32_t> row_status = {};
+  std::span<int64_t> kept = {};
+  std::span<uint64_t> kept_mass = {};
+
+  // Errors: INVALID_INPUT, INVALID_OUTPUT, INVALID_OUTPUT_DTYPE for an output that is not float, or the status of the
+  // field for any other span of a wrong length.
+  Result<TokendrawFilter> to_c() const noexcept;
+};
+
 namespace detail {
 
 // Rows, vocab and stride of an input.
@@ -172,7 +200,45 @@ inline Status compute_on(TokendrawSampler* sampler, const TokendrawRandom& c, vo
   return tokendraw_fill_random(sampler, &c, stream);
 }
 
+inline Status compute_host(TokendrawSampler* sampler, const TokendrawFilter& c) noexcept {
+  return tokendraw_apply_filter_host(sampler, &c);
+}
+inline Status compute_on(TokendrawSampler* sampler, const TokendrawFilter& c, void* stream) noexcept {
+  return tokendraw_apply_filter(sampler, &c, stream);
+}
+
 }  // namespace detail
+
+inline Result<TokendrawFilter> Filter::to_c() const noexcept {
+  TokendrawFilter c = {};
+  tokendraw_init_filter(&c);
+  if (const Result<void> set = detail::set_input(input, c); !set) return set.error();
+  if (output && output->dtype != Dtype::kF32)
+    return Error(TOKENDRAW_INVALID_OUTPUT_DTYPE, "the output of a filter is of float");
+  if (output) {
+    if (const Result<void> set = detail::set_output(*output, c); !set) return set.error();
+  }
+  c.form = TokendrawForm(form);
+  c.dtype = TokendrawDtype(input.dtype);
+  c.top_p_base = TokendrawTopPBase(top_p_base);
+  c.masking = masking ? 1 : 0;
+  c.invalid_token = invalid_token;
+  detail::ArraySetter arrays{static_cast<size_t>(c.rows)};
+  arrays.set(TOKENDRAW_INVALID_TEMPERATURE, "temperature", temperature, c.temperature, c.temperature_per_row);
+  arrays.set(TOKENDRAW_INVALID_TOP_K, "top_k", top_k, c.top_k, c.top_k_per_row);
+  arrays.set(TOKENDRAW_INVALID_TOP_P, "top_p", top_p, c.top_p, c.top_p_per_row);
+  arrays.set(TOKENDRAW_INVALID_MIN_P, "min_p", min_p, c.min_p, c.min_p_per_row);
+  arrays.set(TOKENDRAW_INVALID_SEED, "seed", seed, c.seed, c.seed_per_row);
+  if (stream) arrays.set(TOKENDRAW_INVALID_STREAM, "stream", *stream, c.stream, c.stream_per_row);
+  arrays.set(TOKENDRAW_INVALID_OFFSET, "offset", offset, c.offset, c.offset_per_row);
+  arrays.accept(TOKENDRAW_INVALID_RANDOM, "random_u64", random_u64, c.random_u64);
+  arrays.accept(TOKENDRAW_INVALID_TOKENS, "tokens", tokens, c.tokens);
+  arrays.accept(TOKENDRAW_INVALID_OUTPUTS, "row_status", row_status, c.row_status);
+  arrays.accept(TOKENDRAW_INVALID_OUTPUTS, "kept", kept, c.kept);
+  arrays.accept(TOKENDRAW_INVALID_OUTPUTS, "kept_mass", kept_mass, c.kept_mass);
+  if (arrays.error.status() != TOKENDRAW_OK) return arrays.error;
+  return c;
+}
 
 inline Result<TokendrawPrefixSum> PrefixSum::to_c() const noexcept {
   TokendrawPrefixSum c = {};

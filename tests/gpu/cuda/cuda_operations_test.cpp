@@ -4,6 +4,7 @@
 
 #include "gpu/cuda/cuda_fixture.h"
 #include "gpu/cuda/curand_words.h"
+#include "support/filter_case.h"
 #include "support/prefix_sum_case.h"
 #include "support/random_case.h"
 #include "support/softmax_case.h"
@@ -74,6 +75,45 @@ TEST_F(CudaOperations, PrefixSum) {
     stream.synchronize();
     EXPECT_EQ(status.read(), expected.status) << c.text();
     EXPECT_TRUE(output.read() == expected.output && input.read() == expected.input) << c.text();
+  }
+}
+
+TEST_F(CudaOperations, Filter) {
+  const Stream stream;
+  for (const FilterCase& c : filter_cases({2, 700, 32000})) {
+    FilterCall expected(c);
+    ASSERT_EQ(tokendraw_apply_filter_host(cpu(), &expected.filter), TOKENDRAW_OK);
+    FilterCall call(c);
+    const DeviceArray<unsigned char> input(call.input);
+    const DeviceArray<float> output(call.output), temperatures(call.temperatures), top_ps(call.top_ps),
+        min_ps(call.min_ps);
+    const DeviceArray<int32_t> top_ks(call.top_ks), tokens(call.tokens);
+    const DeviceArray<uint64_t> seeds(call.seeds), kept_mass(call.kept_mass);
+    const DeviceArray<uint32_t> status(call.status);
+    const DeviceArray<int64_t> kept(call.kept);
+    TokendrawFilter filter = call.filter;
+    filter.memory = TOKENDRAW_MEMORY_DEVICE;
+    filter.input = input.get();
+    filter.output = c.in_place ? reinterpret_cast<float*>(input.get()) : output.get();
+    if (filter.temperature_per_row != nullptr) filter.temperature_per_row = temperatures.get();
+    if (filter.top_k_per_row != nullptr) filter.top_k_per_row = top_ks.get();
+    if (filter.top_p_per_row != nullptr) filter.top_p_per_row = top_ps.get();
+    if (filter.min_p_per_row != nullptr) filter.min_p_per_row = min_ps.get();
+    if (filter.seed_per_row != nullptr) filter.seed_per_row = seeds.get();
+    filter.tokens = tokens.get();
+    filter.row_status = status.get();
+    filter.kept = kept.get();
+    filter.kept_mass = kept_mass.get();
+    ASSERT_EQ(tokendraw_apply_filter(sampler_for(on_cuda()), &filter, stream.get()), TOKENDRAW_OK)
+        << tokendraw_last_error_message();
+    stream.synchronize();
+    call.input = input.read();
+    call.output = output.read();
+    call.tokens = tokens.read();
+    call.status = status.read();
+    call.kept = kept.read();
+    call.kept_mass = kept_mass.read();
+    EXPECT_TRUE(call == expected) << c.text();
   }
 }
 
