@@ -7,9 +7,12 @@
 #include <new>
 
 #include "support/case_rows.h"
+#include "support/filter_case.h"
+#include "support/random_case.h"
 #include "support/random_rows.h"
 #include "support/samplers.h"
 #include "support/sanitizers.h"
+#include "support/softmax_case.h"
 
 namespace {
 
@@ -136,6 +139,32 @@ TEST(Allocation, NoneInSample) {
         }
       }
     }
+  }
+}
+
+TEST(Allocation, NoneInABuildingBlock) {
+  for (const int32_t threads : {1, 4}) {
+    if (kSanitized && threads > 1) continue;  // as above
+    const SamplerPointer sampler = make_sampler({TOKENDRAW_ALGORITHM_AUTO, "", threads});
+    SoftmaxCall softmax(SoftmaxCase{});
+    PrefixSumCall sum(PrefixSumCase{});
+    RandomCall random(RandomCase{TOKENDRAW_GENERATOR_XORWOW, TOKENDRAW_RANDOM_U64, 10000});
+    FilterCall filter(FilterCase{.vocab = 5000, .setting = kFilterSettings[9]});
+    int failures = 0;
+    const int64_t counted = count_allocations([&] {
+      for (const bool host : {false, true}) {
+        failures += (host ? tokendraw_compute_softmax_host(sampler.get(), &softmax.softmax)
+                          : tokendraw_compute_softmax(sampler.get(), &softmax.softmax, nullptr)) != TOKENDRAW_OK;
+        failures += (host ? tokendraw_compute_prefix_sum_host(sampler.get(), &sum.sum)
+                          : tokendraw_compute_prefix_sum(sampler.get(), &sum.sum, nullptr)) != TOKENDRAW_OK;
+        failures += (host ? tokendraw_fill_random_host(sampler.get(), &random.random)
+                          : tokendraw_fill_random(sampler.get(), &random.random, nullptr)) != TOKENDRAW_OK;
+        failures += (host ? tokendraw_apply_filter_host(sampler.get(), &filter.filter)
+                          : tokendraw_apply_filter(sampler.get(), &filter.filter, nullptr)) != TOKENDRAW_OK;
+      }
+    });
+    EXPECT_EQ(failures, 0);
+    EXPECT_EQ(counted, 0) << threads << " threads";
   }
 }
 
