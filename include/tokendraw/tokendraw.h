@@ -198,7 +198,7 @@ typedef enum TokendrawAlgorithm TOKENDRAW_INT32_ENUM {
 } TokendrawAlgorithm;
 
 /* Which blocks of a GPU work on a row together; the token is the same. A batch that a way cannot serve is served as
- * AUTO would. */
+ * AUTO would. Algorithm `rejection` has the first way alone, BLOCK, whatever is asked for. */
 typedef enum TokendrawGpuWay TOKENDRAW_INT32_ENUM {
   TOKENDRAW_GPU_WAY_AUTO = 0, /* by the batch's shape and the device; tokendraw_describe_plan says which */
   /* One block of 512 threads reads a row. Serves every batch. */
