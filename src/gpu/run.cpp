@@ -42,6 +42,7 @@ Arguments make_arguments(const plan::Plan& plan, const plan::GpuWorkspaceLayout&
   for (int32_t blocks = plan.gpu.cluster; blocks > 1; blocks /= 2) ++a.cluster_shift;
   a.block_lines = plan.gpu.block_lines;
   a.warp_groups = plan.gpu.warp_groups;
+  a.read_once = plan.gpu.splits == 1 && plan.algorithm != plan::Algorithm::kRejection;
   a.try_candidates = plan.algorithm != plan::Algorithm::kRefine;
   a.wants_logprob = plan.shape.wants_logprob;
   a.group_max = at<float>(workspace, layout.group_max);

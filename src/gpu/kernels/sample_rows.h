@@ -29,7 +29,7 @@ TOKENDRAW_DEVICE void keep_settings(const Arguments& a) {
 template <typename Row>
 TOKENDRAW_DEVICE void keep_reader(const Arguments& a, int64_t row) {
   auto& s = Row::shared();
-  typename Row::Reader reader(s.inputs.logits, a.request.vocab, a.splits == 1);
+  typename Row::Reader reader(s.inputs.logits, a.request.vocab, a.read_once);
   reader.edit_by(a, row, s.inputs);
   s.reader = reader;
 }
@@ -53,7 +53,7 @@ TOKENDRAW_DEVICE bool begin_first_read(const Arguments& a, int64_t row) {
     if (platform::thread_index() == 0) {
       keep_settings<Row>(a);
       s.valid = 0;
-      if (logits != nullptr) s.reader = typename Row::Reader(logits, a.request.vocab, a.splits == 1);
+      if (logits != nullptr) s.reader = typename Row::Reader(logits, a.request.vocab, a.read_once);
     }
     platform::block_barrier();
     if (logits != nullptr && platform::thread_index() == Row::kThreads - Row::kWave) {
@@ -144,7 +144,7 @@ TOKENDRAW_KERNEL void TOKENDRAW_LAUNCH_BOUNDS(kBlockThreads, 2)
     readable = logits != nullptr;
     if (platform::thread_index() == 0 && readable) {
       keep_settings<Row>(a);
-      s.reader = typename Row::Reader(logits, a.request.vocab, a.splits == 1);
+      s.reader = typename Row::Reader(logits, a.request.vocab, a.read_once);
     }
     platform::block_barrier();
   }
