@@ -169,17 +169,26 @@ bool run_device(const Options& options, int32_t device, Counts* counts) {
   std::printf("device %d: %s, %s, %d multiprocessors, waves of %d\n", device, info.name, info.target,
               info.compute_units, info.simd_width_f32);
   const Sampler reference = make_sampler(TOKENDRAW_BACKEND_CPU, -1, TOKENDRAW_ALGORITHM_REFERENCE);
+  const Sampler rejection = make_sampler(TOKENDRAW_BACKEND_CPU, -1, TOKENDRAW_ALGORITHM_REJECTION);
   for (const Way& way : kWays) {
     const std::vector<cases::Case> list = list_cases(way.split);
-    for (const auto algorithm : {TOKENDRAW_ALGORITHM_CANDIDATES, TOKENDRAW_ALGORITHM_REFINE}) {
+    for (const auto algorithm :
+         {TOKENDRAW_ALGORITHM_CANDIDATES, TOKENDRAW_ALGORITHM_REFINE, TOKENDRAW_ALGORITHM_REJECTION}) {
+      const bool rejects = algorithm == TOKENDRAW_ALGORITHM_REJECTION;
+      if (rejects && way.split) continue;  // it gives every row a block
       pretend_multiprocessors(way.multiprocessors);
       const Sampler gpu = make_sampler(TOKENDRAW_BACKEND_HIP, device, algorithm);
-      if (gpu == nullptr || reference == nullptr) {
+      if (gpu == nullptr || reference == nullptr || rejection == nullptr) {
         std::printf("FAILED device %d: %s\n", device, tokendraw_last_error_message());
         return false;
       }
       const std::string where = std::string(info.target) + ", " + tokendraw_algorithm_name(algorithm);
-      for (const cases::Case& c : list) run_case(options, c, way, gpu.get(), reference.get(), where, counts);
+      TokendrawSampler* expected = rejects ? rejection.get() : reference.get();  // whose tokens are others
+      for (cases::Case c : list) {
+        // It draws a number each round, so none can be handed in.
+        if (rejects && c.randomness > cases::Randomness::kSeeds) c.randomness = cases::Randomness::kSeeds;
+        run_case(options, c, way, gpu.get(), expected, where, counts);
+      }
     }
   }
   return true;
