@@ -90,10 +90,9 @@ TokendrawDeviceInfo imagined_device(const PlanOptions& options) {
   device.backend = backend;
   device.compute_units = options.compute_units;
   const std::string target = options.device_target.empty() ? "unknown" : options.device_target;
-  const bool hip = backend == TOKENDRAW_BACKEND_HIP;
-  device.simd_width_f32 = options.wave_width;
-  if (options.wave_width == 0 && !hip) device.simd_width_f32 = 32;
-  if (options.wave_width == 0 && hip && target.rfind("gfx", 0) != 0) device.simd_width_f32 = 64;  // else by the target
+  // RDNA is gfx10 and later, with a major version of two digits.
+  const bool cdna = backend == TOKENDRAW_BACKEND_HIP && !(target.size() == 7 && target.rfind("gfx1", 0) == 0);
+  device.simd_width_f32 = options.wave_width != 0 ? options.wave_width : cdna ? 64 : 32;
   const auto end = fmt::format_to_n(device.target, sizeof device.target - 1, "{}", target);
   *end.out = '\0';
   return device;
