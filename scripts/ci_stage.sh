@@ -85,8 +85,8 @@ stage_cuda() {
   # memory beside the rows is what src/plan/gpu_plan.h says.
   usage=$(awk '/Compiling entry function/ { name = $0 } /Used [0-9]+ registers/ && name != "" {
     held = name ~ /sample_resident/
-    match($0, /Used [0-9]+/); registers = substr($0, RSTART + 5, RLENGTH - 5)
-    shared = match($0, /[0-9]+ bytes smem/) ? substr($0, RSTART, RLENGTH - 11) : 0
+    match($0, /Used [0-9]+/); registers = substr($0, RSTART + 5, RLENGTH - 5) + 0
+    shared = match($0, /[0-9]+ bytes smem/) ? substr($0, RSTART, RLENGTH - 11) + 0 : 0
     too_much = registers > (held ? 80 : 64) || (held && shared > 12 * 1024)
     print too_much ? "too much:" : "fits:", registers, "registers", shared, "bytes", name; name = "" }' "$log")
   if [ -z "$usage" ]; then
