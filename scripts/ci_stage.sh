@@ -112,7 +112,11 @@ stage_hip() {
   fi
   readelf=$(command -v llvm-readelf-19 || echo "${ROCM_PATH:-/opt/rocm}/llvm/bin/llvm-readelf")
   configure hip "-DTOKENDRAW_HIP_TARGETS=$targets"
-  find build/hip/hip -name '*.co' -delete # those of other targets
+  local object target # code objects of other targets, which the table would count
+  for object in build/hip/hip/*.co; do
+    target=${object##*-}
+    case ";$targets;" in *";${target%.co};"*) ;; *) rm -f "$object" ;; esac
+  done
   if ! cmake --build --preset hip --parallel "$jobs" -- --no-print-directory -s >"$log" 2>&1; then
     tail -n 40 "$log" >&2
     return 1
