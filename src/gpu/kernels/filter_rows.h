@@ -105,7 +105,8 @@ TOKENDRAW_KERNEL void TOKENDRAW_LAUNCH_BOUNDS(kOperationThreads, 2)
   reader.row.map(reinterpret_cast<float*>(request::row_of(operation.output, row)), [&](int64_t id, Bits bits) {
     bool bad = false;
     const float x = Reader::clean(bits, bad);
-    return map.result(static_cast<int32_t>(id), x, reader.weight(x));
+    // Of an empty row the rule may not be known.
+    return map.result(static_cast<int32_t>(id), x, empty ? 0 : reader.weight(x));
   });
 }
 
