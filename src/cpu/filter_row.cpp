@@ -106,7 +106,7 @@ void filter_row(const request::Operation& operation, int64_t row, const ChunkKer
   }
   if (operation.output.data != nullptr) {
     auto* to = reinterpret_cast<float*>(request::row_of(operation.output, row));
-    reader.visit(true, [&](int32_t id, float x, uint64_t weight) { to[id] = map.result(id, x, weight); });
+    reader.visit(!empty, [&](int32_t id, float x, uint64_t weight) { to[id] = map.result(id, x, weight); });
   }
   request::write_filter_row(operation, row, status, cut, token);
 }
