@@ -37,7 +37,7 @@ struct Arguments {
   int32_t cluster_shift;  // log2 of the blocks of a cluster
   int32_t block_lines;    // of the row, for each block but the last
   int32_t warp_groups;    // of a block, for each warp but the last ones
-  bool read_once;  // rows are not in the device's cache when they are read again
+  bool read_once;         // rows are not in the device's cache when they are read again
   bool try_candidates;
   bool wants_logprob;
   // Of rows that are split
