@@ -44,7 +44,7 @@ install: build
 	@cmake --install build/$(RELEASE) --prefix $(PREFIX)
 
 hip:
-	@HIP_TARGETS=all JOBS=$(JOBS) scripts/ci_stage.sh hip
+	@JOBS=$(JOBS) scripts/ci_stage.sh hip
 
 format:
 	@scripts/bootstrap.sh ci

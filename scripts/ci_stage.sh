@@ -99,12 +99,11 @@ stage_cuda() {
   echo "tests: $(grep -c "   Passed " build/cuda/ctest.log) passed, $(grep -c "(Skipped)$" build/cuda/ctest.log) skipped (without a GPU they say so)"
 }
 
-# The HIP backend: kernels for one target of each wave width, HIP_TARGETS=all for every one. No AMD GPU runs them; what
-# is looked at is the code (no scratch memory, no spills, the table in docs/amd.md) and how the library does without a
-# GPU. The stage `test` runs the same kernels on the emulator.
+# The HIP backend, for every target or those in HIP_TARGETS, separated by semicolons. No AMD GPU runs the kernels; what is
+# looked at is the code (no scratch memory, no spills, the table in docs/amd.md) and how the library does without a GPU.
+# The stage `test` runs the same kernels on the emulator.
 stage_hip() {
-  local targets="gfx90a;gfx1100" readelf log=build/hip/build.log
-  if [ "${HIP_TARGETS:-}" = all ]; then targets="gfx90a;gfx942;gfx1030;gfx1100;gfx1151;gfx1201"; fi
+  local targets=${HIP_TARGETS:-gfx90a;gfx942;gfx1030;gfx1100;gfx1151;gfx1201} readelf log=build/hip/build.log
   if ! scripts/bootstrap.sh hip; then
     if apt-cache show clang-19 libamdhip64-dev >/dev/null 2>&1; then return 1; fi
     echo "Left out: this system has neither a ROCm nor the packages clang-19 and libamdhip64-dev."
