@@ -14,10 +14,7 @@
 #define TOKENDRAW_HD inline
 #endif
 
-#if defined(__CUDA_ARCH__) || defined(__HIP_DEVICE_COMPILE__)
-#define TOKENDRAW_DEVICE_CODE 1
-#else
-#define TOKENDRAW_DEVICE_CODE 0
+#if !defined(__CUDA_ARCH__) && !defined(__HIP_DEVICE_COMPILE__)
 #include <cmath>
 #endif
 
