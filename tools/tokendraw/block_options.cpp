@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include "npy_file.h"
 #include "terminal.h"
 
 namespace tokendraw::cli {
@@ -14,8 +15,10 @@ void add_block_options(CLI::App& app, BlockOptions& options) {
   add_thread_options(app, options.sampler);
 }
 
-const char* npy_descr(TokendrawDtype dtype) {
-  return dtype == TOKENDRAW_DTYPE_F32 ? "<f4" : dtype == TOKENDRAW_DTYPE_F16 ? "<f2" : "<u2";
+void write_rows(const BlockOptions& options, const LogitsFile& file, TokendrawDtype dtype,
+                std::span<const std::byte> data) {
+  const char* descr = dtype == TOKENDRAW_DTYPE_F32 ? "<f4" : dtype == TOKENDRAW_DTYPE_F16 ? "<f2" : "<u2";
+  write_npy(options.out, descr, file.matrix.rows, file.vocab, file.matrix.one_dimensional, data);
 }
 
 void note_row_statuses(std::span<const uint32_t> statuses) {

@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 
+#include "logits_file.h"
 #include "sampler_options.h"
 
 namespace tokendraw::cli {
@@ -19,7 +20,9 @@ struct BlockOptions {
 
 void add_block_options(CLI::App& app, BlockOptions& options);
 
-const char* npy_descr(TokendrawDtype dtype);  // "<f4"; bf16 as "<u2"
+// Writes what became of the file's rows, in the file's shape; bf16 as uint16.
+void write_rows(const BlockOptions& options, const LogitsFile& file, TokendrawDtype dtype,
+                std::span<const std::byte> data);
 
 // A note on standard error for every row whose status is not 0, up to ten.
 void note_row_statuses(std::span<const uint32_t> statuses);

@@ -65,8 +65,7 @@ ExitCode run_filter(const FilterCommandOptions& options) {
   if (options.tokens) {
     write_npy(options.block.out, "<i4", 1, file.matrix.rows, true, std::as_bytes(std::span(tokens)));
   } else {
-    write_npy(options.block.out, npy_descr(TOKENDRAW_DTYPE_F32), file.matrix.rows, file.vocab,
-              file.matrix.one_dimensional, std::as_bytes(std::span(output)));
+    write_rows(options.block, file, TOKENDRAW_DTYPE_F32, std::as_bytes(std::span(output)));
   }
   note_row_statuses(statuses);
   return kExitOk;

@@ -8,7 +8,6 @@
 #include "block_options.h"
 #include "commands.h"
 #include "logits_file.h"
-#include "npy_file.h"
 
 namespace tokendraw::cli {
 namespace {
@@ -34,8 +33,7 @@ ExitCode run_prefix_sum(const PrefixSumOptions& options) {
   sum.row_status = statuses.data();
   const SamplerHandle sampler = make_sampler(options.block.sampler);
   require_answer(tokendraw_compute_prefix_sum_host(sampler.get(), &sum), "prefix sum");
-  write_npy(options.block.out, npy_descr(TOKENDRAW_DTYPE_F32), file.matrix.rows, file.vocab,
-            file.matrix.one_dimensional, std::as_bytes(std::span(output)));
+  write_rows(options.block, file, TOKENDRAW_DTYPE_F32, std::as_bytes(std::span(output)));
   note_row_statuses(statuses);
   return kExitOk;
 }

@@ -9,7 +9,6 @@
 #include "block_options.h"
 #include "commands.h"
 #include "logits_file.h"
-#include "npy_file.h"
 #include "read_argument.h"
 #include "stored_logit.h"
 
@@ -44,8 +43,7 @@ ExitCode run_softmax(const SoftmaxOptions& options) {
   softmax.row_status = statuses.data();
   const SamplerHandle sampler = make_sampler(options.block.sampler);
   require_answer(tokendraw_compute_softmax_host(sampler.get(), &softmax), "softmax");
-  write_npy(options.block.out, npy_descr(options.output_dtype), file.matrix.rows, file.vocab,
-            file.matrix.one_dimensional, output);
+  write_rows(options.block, file, options.output_dtype, output);
   note_row_statuses(statuses);
   return kExitOk;
 }
