@@ -3,7 +3,7 @@
 # Packs what scripts/gpu_check.sh needs of a build with TOKENDRAW_CUDA=ON into a folder that can be carried to a machine
 # with a GPU and no compiler, together with the source tree: scripts/pack_gpu_build.sh BUILD FOLDER
 # The folder gets bin/ (programs, stripped) and lib/ (the library, the backend, and the shared libraries that the
-# programs need, but for those of glibc and GCC, which every Linux with a compiler has). It must not exist yet, or be an
+# programs need, but for those of glibc and GCC, which every Linux with a compiler has, and cuRAND's, of the toolkit). It must not exist yet, or be an
 # earlier pack.
 set -euo pipefail
 
@@ -25,12 +25,13 @@ mkdir -p "$folder/bin" "$folder/lib"
 # Programs: the command line, tests of the GPU, tests that ask the GPU too with TOKENDRAW_TEST_CUDA=1; benches and
 # examples where the build has them.
 needed=(tools/tokendraw/tokendraw)
-for name in cases graph large memory stream; do needed+=("tests/gpu/cuda/cuda_${name}_test"); done
+for name in cases graph large memory operations stream; do needed+=("tests/gpu/cuda/cuda_${name}_test"); done
 for name in golden cases_values cases_filters cases_inputs random_search invariance memory_invariance distribution \
   real_logits large_batch; do
   needed+=("tests/${name}_test")
 done
-optional=(bench/gpu_bench examples/example_device_sampling_c examples/example_device_sampling_cpp)
+optional=(bench/gpu_bench)
+for name in device_sampling_c device_sampling_cpp curand_numbers; do optional+=("examples/example_$name"); done
 for path in "${needed[@]}"; do
   if [ ! -x "$build/$path" ]; then
     echo "pack_gpu_build: $build has no $path: it needs TOKENDRAW_CUDA, TOKENDRAW_BUILD_TOOLS and TOKENDRAW_BUILD_TESTS" >&2
@@ -50,7 +51,7 @@ fi
 for library in "${libraries[@]}"; do cp -L "$library" "$folder/lib/"; done
 for path in "${needed[@]}"; do cp -L "$build/$path" "$folder/bin/"; done
 
-of_the_system='^(linux-vdso|ld-linux|libc|libm|libdl|librt|libpthread|libgcc_s|libstdc\+\+)[-.]'
+of_the_system='^(linux-vdso|ld-linux|libc|libm|libdl|librt|libpthread|libgcc_s|libstdc\+\+|libcurand)[-.]'
 for file in "$folder"/bin/* "$folder"/lib/*; do LD_LIBRARY_PATH=$folder/lib ldd "$file"; done |
   awk '$2 == "=>" && $3 ~ /^\// { print $1, $3 }' | sort -u | while read -r name path; do
   if [[ $name =~ $of_the_system ]] || [ -e "$folder/lib/$name" ]; then continue; fi
