@@ -8,6 +8,7 @@
 namespace tokendraw::gpu {
 
 inline constexpr int kOperationThreads = 512;
+inline constexpr int kSoftmaxThreads = 384;  // of a block of a cluster, three of which a multiprocessor holds
 
 using OperationKernel = void (*)(request::Operation);
 
@@ -27,6 +28,9 @@ template <int kWave>
 ResidentKernel softmax_resident_kernel(request::Dtype dtype, request::Dtype output_dtype);
 template <int kWave>
 OperationKernel prefix_sum_kernel(request::Number number);
+// nullptr: there is none for numbers of 64 bits.
+template <int kWave>
+ResidentKernel prefix_sum_resident_kernel(request::Number number);
 
 template <int kWave>
 OperationKernel filter_kernel(request::Dtype dtype, bool of_probabilities);
@@ -35,8 +39,8 @@ ResidentKernel filter_resident_kernel(request::Dtype dtype, bool of_probabilitie
 
 OperationKernel random_kernel(request::Generator generator, request::RandomKind kind);
 
-// Shared memory of a filter's block beside the row, at most.
-inline constexpr int32_t kFilterSharedBytes = 20 * 1024;
+// Shared memory of a block of kOperationThreads beside its part of a row, at most.
+inline constexpr int32_t kResidentSharedBytes = 42 * 1024;
 
 // The least that a thread of XORWOW makes, for it skips to where it begins.
 inline constexpr int64_t kXorwowStretch = 256;

@@ -38,6 +38,9 @@ ResidentKernel resident_kernel_for_wave(const request::Operation& operation) {
   if (operation.kind == request::OperationKind::kFilter) {
     return filter_resident_kernel<kWave>(operation.filter.dtype, operation.filter.of_probabilities);
   }
+  if (operation.kind == request::OperationKind::kPrefixSum) {
+    return prefix_sum_resident_kernel<kWave>(operation.prefix_sum.number);
+  }
   return nullptr;
 }
 
@@ -64,18 +67,20 @@ uint32_t parts_of(const request::Operation& operation) {
 // there are too many.
 bool shape_clusters(const request::Operation& operation, plan::DeviceFacts facts, ResidentShape* shape,
                     platform::LaunchShape* launch) {
-  const bool filters = operation.kind == request::OperationKind::kFilter;
-  if (filters) facts.block_shared_bytes -= kFilterSharedBytes - plan::kGpuClusterStaticBytes;
+  const bool softmax = operation.kind == request::OperationKind::kSoftmax;
+  if (!softmax) facts.block_shared_bytes -= kResidentSharedBytes - plan::kGpuClusterStaticBytes;
   plan::Shape rows = {};
   rows.vocab = static_cast<int32_t>(operation.columns);
   rows.rows = operation.rows;
-  rows.dtype = filters ? operation.filter.dtype : operation.softmax.dtype;
+  rows.dtype = softmax                                             ? operation.softmax.dtype
+               : operation.kind == request::OperationKind::kFilter ? operation.filter.dtype
+                                                                   : request::Dtype::kF32;
   const plan::GpuPlan plan = plan::make_gpu_plan(rows, plan::GpuWay::kCluster, facts);
   if (plan.way != plan::GpuWay::kCluster || operation.rows > INT32_MAX / plan.cluster) return false;
   *shape = {0, plan.block_lines, plan.group_lines, plan.warp_groups};
   while (1 << shape->cluster_shift < plan.cluster) ++shape->cluster_shift;
   launch->grid = {static_cast<uint32_t>(operation.rows * plan.cluster), 1};
-  launch->threads = filters ? kOperationThreads : plan::kGpuClusterThreads;
+  launch->threads = softmax ? kSoftmaxThreads : kOperationThreads;
   launch->cluster_blocks = static_cast<uint32_t>(plan.cluster);
   launch->dynamic_shared_bytes = static_cast<uint32_t>(plan.cluster_shared_bytes);
   launch->begins_early = true;
@@ -91,6 +96,9 @@ platform::Error prepare_resident_operations(const platform::DeviceProperties& pr
     *usable = *usable && kernel != nullptr && platform::has_cluster_code(kernel);
     return *usable ? platform::allow_shapes(kernel, properties) : platform::Error{};
   };
+  request::Operation sum = {};
+  sum.kind = request::OperationKind::kPrefixSum;
+  if (const platform::Error error = prepare(sum)) return error;
   for (const request::Dtype dtype : kDtypes) {
     request::Operation operation = {};
     operation.kind = request::OperationKind::kSoftmax;

@@ -71,28 +71,39 @@ struct FilterPart {
   using Source = RowReader<kDtype, false, kWave>;
   static constexpr int kWidth = Source::kWidth;
   using BlockOf = Block<kThreads, kWave>;
+  using Pair = typename BlockOf::Sums;
   using Team = std::conditional_t<kResident, Cluster<kThreads, kWave>, BlockOf>;
   using Weights = FilterWeights<kProbabilities, kWave>;
   using Mass = FilterMass<kResident && !kProbabilities, Weights, kWave>;
+
+  // Largest elements of a few neighbouring threads each, that every block of the team knows.
+  static constexpr uint32_t kMaximaThreads = kResident ? 8 : 1;
+  static constexpr uint32_t kBlockMaxima = kThreads / kMaximaThreads;
+  static constexpr uint32_t kMostBlocks = kResident ? kMaxClusterBlocks : 1;
+  static constexpr uint32_t kMaxima = kBlockMaxima * kMostBlocks;
 
   struct Shared {
     platform::CopyBarrier copied[kWarps];
     request::FilterRule rule;
     uint32_t valid;
     uint32_t listed;
-    // Sums of 64 bits in two halves; in their place, and in that of one another's last use, the list.
+    uint32_t bad[kMostBlocks];      // of each block: it has an element that is no number,
+    float maxima[kMaxima];          // and its largest elements
+    Pair told[2][kMostBlocks];      // what blocks tell each other, in turns
+    uint64_t keys[kFilterList];     // the list as the blocks fill it, each a share of it,
+    uint64_t weights[kFilterList];  // and what the elements weigh
     union {
       struct {
-        uint32_t low[kFilterBuckets];
+        uint32_t low[kFilterBuckets];  // of sums of 64 bits
         uint32_t high[kFilterBuckets];
       } sums;
-      struct {
+      struct {  // the same list without gaps
         uint64_t keys[kFilterList];
         uint64_t weights[kFilterList];
       } list;
     };
   };
-  static_assert(sizeof(Shared) + 1024 <= kFilterSharedBytes, "and what Block and Cluster have");
+  static_assert(sizeof(Shared) + 2048 <= kResidentSharedBytes, "and what Block and Cluster have");
   TOKENDRAW_DEVICE static Shared& shared() {
     TOKENDRAW_SHARED(Shared, filter_part_shared);
     return filter_part_shared;
@@ -101,6 +112,7 @@ struct FilterPart {
   Source source;
   LineRange block;  // the lines of this block
   LineRange own;    // and of its warp, from the block's first on
+  uint32_t turn = 0;
 
   // shape: of a cluster.
   TOKENDRAW_DEVICE FilterPart(const request::Operation& operation, int64_t row, const ResidentShape& shape)
@@ -121,6 +133,45 @@ struct FilterPart {
       platform::warp_barrier<kWave>();
       platform::finish_copy(&shared().copied[warp_index<kWave>()]);
     }
+  }
+
+  TOKENDRAW_DEVICE static uint32_t blocks() { return kResident ? platform::cluster_blocks() : 1; }
+  TOKENDRAW_DEVICE static uint32_t rank() { return kResident ? platform::cluster_rank() : 0; }
+  // Where the block of this rank has what this one has here.
+  template <typename T>
+  TOKENDRAW_DEVICE static T* of_block(T* here, uint32_t rank) {
+    if constexpr (kResident) return platform::cluster_map(here, rank);
+    return here;
+  }
+  TOKENDRAW_DEVICE static void team_barrier() {
+    if constexpr (kResident) {
+      platform::cluster_barrier();
+    } else {
+      platform::block_barrier();
+    }
+  }
+
+  // Tells all blocks of the team a pair of numbers, the same in all threads of this one. Has a barrier of the team; the
+  // pairs of all blocks are at the result then, until the call after the next.
+  TOKENDRAW_DEVICE const Pair* tell(Pair of_this) {
+    Pair* told = shared().told[turn];
+    turn = 1 - turn;
+    const uint32_t thread = platform::thread_index();
+    if (thread < blocks()) *of_block(&told[rank()], thread) = of_this;
+    team_barrier();
+    return told;
+  }
+  // Sums over all threads of the team.
+  TOKENDRAW_DEVICE Pair sum_both(uint64_t first, uint64_t second) {
+    const Pair own = BlockOf::sum_both(first, second);
+    if constexpr (!kResident) return own;
+    const Pair* told = tell(own);
+    Pair all = {0, 0};
+    for (uint32_t r = 0; r < blocks(); ++r) {
+      all.first += told[r].first;
+      all.second += told[r].second;
+    }
+    return all;
   }
 
   TOKENDRAW_DEVICE platform::Words16 words(int32_t line) const {

@@ -36,13 +36,6 @@ struct FilterIntervals {
   }
 };
 
-// A sum over the threads of the team, and of a second number.
-template <typename Part>
-TOKENDRAW_DEVICE typename Part::BlockOf::Sums team_sums(uint64_t first, uint64_t second) {
-  if constexpr (!Part::kIsResident) return Part::BlockOf::sum_both(first, second);
-  if constexpr (Part::kIsResident) return {Part::Team::sum(first), Part::Team::sum(second)};
-}
-
 // No barrier.
 template <typename Part>
 TOKENDRAW_DEVICE void add_to_sums(uint32_t bucket, uint64_t value) {
@@ -155,97 +148,99 @@ TOKENDRAW_DEVICE void fill_sums(const Part& part, const typename Part::Weights& 
   add_up_sums<Part>();
 }
 
-// What was listed of an interval.
+// The team's list of elements: in Part::shared().list of every block, without gaps, in no order.
 struct FilterListed {
-  uint32_t first, own;              // this block's elements: where they begin in the list, and how many they are
-  uint32_t all;                     // more than kFilterList: the list is of no use
-  float largest, largest_negative;  // of this thread's
+  uint32_t size;  // more than kFilterList: the list is of no use
+  uint64_t mass;  // the sum of the second numbers of all blocks
 };
 
-// Lists the subset's elements in the intervals [first, last], with their weights. All blocks have all of them then.
-// Begins and ends with a barrier.
+// Adds an element to the share that this block has of the list, in all blocks.
 template <typename Part>
-TOKENDRAW_DEVICE FilterListed list_intervals(const Part& part, const typename Part::Weights& weights,
-                                             const FilterIntervals& intervals, uint32_t first, uint32_t last) {
+TOKENDRAW_DEVICE void list_element(const typename Part::Weights& weights, int32_t id, float x) {
+  auto& s = Part::shared();
+  const uint32_t share = kFilterList / Part::blocks();
+  const uint32_t place = platform::atomic_add(&s.listed, 1u);
+  if (place >= share) return;
+  const uint64_t key = request::filter_key(draw::add_rn(x, 0.0f), id);
+  const uint64_t weight = weights.weight(x);
+  for (uint32_t r = 0; r < Part::blocks(); ++r) {
+    *Part::of_block(&s.keys[Part::rank() * share + place], r) = key;
+    *Part::of_block(&s.weights[Part::rank() * share + place], r) = weight;
+  }
+}
+
+// Begins a list: before list_element and a barrier of the block.
+template <typename Part>
+TOKENDRAW_DEVICE void begin_list() {
+  platform::block_barrier();
+  if (platform::thread_index() == 0) Part::shared().listed = 0;
+  platform::block_barrier();
+}
+
+// Ends it: each block tells how many elements it listed, and a mass of its own. In the place of the sums.
+template <typename Part>
+TOKENDRAW_DEVICE FilterListed end_list(Part& part, uint64_t mass) {
   auto& s = Part::shared();
   platform::block_barrier();
-  if (platform::thread_index() == 0) s.listed = 0;
-  platform::block_barrier();
-  float largest = -draw::infinity();
-  float largest_negative = -draw::infinity();
-  part.visit_vectors([&](int32_t id, const float(&x)[Part::kWidth]) {
-#pragma unroll
-    for (int i = 0; i < Part::kWidth; ++i) {
-      const uint32_t number = intervals.number(weights, x[i]);
-      if (number < first || number > last || !intervals.has(x[i])) continue;
-      largest = platform::max_number(largest, x[i]);
-      largest_negative = platform::max_number(largest_negative, -x[i]);
-      const uint32_t place = platform::atomic_add(&s.listed, 1u);
-      if (place >= kFilterList) continue;
-      s.list.keys[place] = request::filter_key(draw::add_rn(x[i], 0.0f), id + i);
-      s.list.weights[place] = weights.weight(x[i]);
-    }
-  });
-  platform::block_barrier();
-  FilterListed listed = {0, s.listed, s.listed, largest, largest_negative};
-  if constexpr (Part::kIsResident) {
-    const auto counts = Part::Team::sum_of_blocks(listed.own);
-    listed.first = static_cast<uint32_t>(counts.first);
-    listed.all = counts.second > kFilterList ? kFilterList + 1 : static_cast<uint32_t>(counts.second);
-    if (listed.all > kFilterList) return listed;
-    constexpr uint32_t kEach = (kFilterList + Part::kThreads - 1) / Part::kThreads;
-    uint64_t keys[kEach];
-    uint64_t of_keys[kEach];
-#pragma unroll
-    for (uint32_t i = 0; i < kEach; ++i) {
-      const uint32_t place = i * Part::kThreads + platform::thread_index();
-      keys[i] = place < listed.own ? s.list.keys[place] : 0;
-      of_keys[i] = place < listed.own ? s.list.weights[place] : 0;
-    }
-    platform::cluster_barrier();
-    for (uint32_t rank = 0; rank < platform::cluster_blocks() && listed.own > 0; ++rank) {
-      auto* list = platform::cluster_map(&s.list, rank);
-#pragma unroll
-      for (uint32_t i = 0; i < kEach; ++i) {
-        const uint32_t place = i * Part::kThreads + platform::thread_index();
-        if (place >= listed.own) continue;
-        list->keys[listed.first + place] = keys[i];
-        list->weights[listed.first + place] = of_keys[i];
-      }
-    }
-    platform::cluster_barrier();
+  const typename Part::Pair* told = part.tell({s.listed, mass});
+  const uint32_t blocks = Part::blocks();
+  const uint32_t share = kFilterList / blocks;
+  FilterListed listed = {0, 0};
+  bool full = false;
+  for (uint32_t r = 0; r < blocks; ++r) {
+    full = full || told[r].first > share;
+    listed.size += static_cast<uint32_t>(told[r].first);
+    listed.mass += told[r].second;
   }
+  if (full) listed.size = kFilterList + 1;
+  if (full) return listed;
+#pragma unroll
+  for (uint32_t i = platform::thread_index(); i < kFilterList; i += Part::kThreads) {
+    const uint32_t of_rank = i / share;
+    const uint32_t place = i & (share - 1);
+    if (place >= told[of_rank].first) continue;
+    uint32_t before = 0;
+    for (uint32_t r = 0; r < of_rank; ++r) before += static_cast<uint32_t>(told[r].first);
+    s.list.keys[before + place] = s.keys[i];
+    s.list.weights[before + place] = s.weights[i];
+  }
+  platform::block_barrier();
   return listed;
 }
 
-// Calls visit(key, weight, rank, before) once for each of this block's elements in the list: how many elements of the
-// list are above it, and what they weigh. A few neighbouring threads share an element.
-template <typename Part, typename Visit>
-TOKENDRAW_DEVICE void rank_own(const FilterListed& listed, const Visit& visit) {
+// Calls visit(key, weight, count, mass) once for each element of the list: how many elements other(theirs, own) says
+// yes to, and what they weigh. A few neighbouring threads share an element.
+template <typename Part, typename Other, typename Visit>
+TOKENDRAW_DEVICE void compare_listed(uint32_t size, const Other& other, const Visit& visit) {
   constexpr int kWave = Part::kWave;
   const auto& list = Part::shared().list;
   uint32_t shift = 0;
-  while ((2u << shift) <= kWave && listed.own << (shift + 1) <= Part::kThreads) ++shift;
+  while ((2u << shift) <= kWave && size << (shift + 1) <= Part::kThreads) ++shift;
   const uint32_t parts = 1u << shift;
   const uint32_t part = platform::thread_index() & (parts - 1);
-  for (uint32_t begin = 0; begin < listed.own; begin += Part::kThreads >> shift) {
+  for (uint32_t begin = 0; begin < size; begin += Part::kThreads >> shift) {
     const uint32_t i = begin + (platform::thread_index() >> shift);
-    const uint32_t place = listed.first + (i < listed.own ? i : 0);
-    const uint64_t key = list.keys[place];
-    uint32_t rank = 0;
-    uint64_t before = 0;
+    const uint64_t key = list.keys[i < size ? i : 0];
+    uint32_t count = 0;
+    uint64_t mass = 0;
 #pragma unroll 4
-    for (uint32_t j = part; j < listed.all; j += parts) {
-      const bool above = list.keys[j] > key;
-      rank += above ? 1 : 0;
-      before += above ? list.weights[j] : 0;
+    for (uint32_t j = part; j < size; j += parts) {
+      const bool yes = other(list.keys[j], key);
+      count += yes ? 1 : 0;
+      mass += yes ? list.weights[j] : 0;
     }
     for (uint32_t mask = 1; mask < parts; mask *= 2) {
-      rank += platform::warp_shuffle_xor<kWave>(rank, mask);
-      before += platform::warp_shuffle_xor<kWave>(before, mask);
+      count += platform::warp_shuffle_xor<kWave>(count, mask);
+      mass += platform::warp_shuffle_xor<kWave>(mass, mask);
     }
-    if (part == 0 && i < listed.own) visit(key, list.weights[place], rank, before);
+    if (part == 0 && i < size) visit(key, list.weights[i], count, mass);
   }
+}
+// The same with the elements above each.
+template <typename Part, typename Visit>
+TOKENDRAW_DEVICE void rank_listed(uint32_t size, const Visit& visit) {
+  compare_listed<Part>(
+      size, [](uint64_t theirs, uint64_t own) { return theirs > own; }, visit);
 }
 
 // The first id at which the running sum of measure_of(id, x) over the row exceeds target_of(total), and the total.
@@ -344,8 +339,8 @@ TOKENDRAW_DEVICE float smallest_element(const typename Part::Weights& weights, u
 
 // The key at which the measure of the elements reaches goal_of(measure of all); 0 if it does not.
 template <typename Part, typename GoalOf>
-TOKENDRAW_DEVICE uint64_t find_filter_key(const Part& part, const typename Part::Weights& weights,
-                                          FilterMeasure measure, const GoalOf& goal_of) {
+TOKENDRAW_DEVICE uint64_t find_filter_key(Part& part, const typename Part::Weights& weights, FilterMeasure measure,
+                                          const GoalOf& goal_of) {
   const bool counts = measure == FilterMeasure::kCount;
   FilterIntervals intervals = {true, 0, 0, 0};
   uint64_t goal = 0;
@@ -355,17 +350,29 @@ TOKENDRAW_DEVICE uint64_t find_filter_key(const Part& part, const typename Part:
     const FilterBucket bucket = find_filter_bucket<Part>(goal);
     if (!bucket.exists) return 0;
     goal = bucket.goal;
-    const FilterListed listed = list_intervals(part, weights, intervals, bucket.number, bucket.number);
-    if (listed.all <= kFilterList) {
+    float largest = -draw::infinity();
+    float largest_negative = -draw::infinity();
+    begin_list<Part>();
+    part.visit_vectors([&](int32_t id, const float(&x)[Part::kWidth]) {
+#pragma unroll
+      for (int i = 0; i < Part::kWidth; ++i) {
+        if (intervals.number(weights, x[i]) != bucket.number || !intervals.has(x[i])) continue;
+        largest = platform::max_number(largest, x[i]);
+        largest_negative = platform::max_number(largest_negative, -x[i]);
+        list_element<Part>(weights, id + i, x[i]);
+      }
+    });
+    const FilterListed listed = end_list(part, 0);
+    if (listed.size <= kFilterList) {
       uint64_t found = 0;
-      rank_own<Part>(listed, [&](uint64_t key, uint64_t weight, uint32_t rank, uint64_t before) {
+      rank_listed<Part>(listed.size, [&](uint64_t key, uint64_t weight, uint32_t rank, uint64_t before) {
         const uint64_t above = counts ? rank : before;
         if (above < goal && goal - above <= (counts ? 1 : weight)) found = key;
       });
-      return Part::Team::sum(found);
+      return Part::BlockOf::sum(found);
     }
-    const float largest = draw::add_rn(Part::Team::max(listed.largest), 0.0f);
-    const float smallest = draw::add_rn(-Part::Team::max(listed.largest_negative), 0.0f);
+    largest = draw::add_rn(Part::Team::max(largest), 0.0f);
+    const float smallest = draw::add_rn(-Part::Team::max(largest_negative), 0.0f);
     if (smallest == largest) {
       const uint64_t each = counts ? 1 : weights.weight(largest);
       const uint64_t wanted = (goal + each - 1) / each;

@@ -9,6 +9,13 @@
 
 namespace tokendraw::gpu {
 
+// The words of one block of Philox, by numbers that are known when this is compiled.
+struct BlockWords {
+  draw::PhiloxBlock block;
+  int taken = 0;
+  TOKENDRAW_DEVICE uint32_t next() { return block.word[taken++ % 4]; }
+};
+
 template <typename T>
 TOKENDRAW_DEVICE void fill_philox(const request::Operation& operation, int64_t row) {
   constexpr int kAtOnce = 4;
@@ -20,8 +27,14 @@ TOKENDRAW_DEVICE void fill_philox(const request::Operation& operation, int64_t r
   for (; first < operation.columns; first += step) {
     draw::PhiloxWords words = request::philox_words(o, row, first);
     Packet<T, kAtOnce> elements;
+    if (sizeof(T) == 4 && words.begins_block()) {
+      BlockWords of_block = {words.block()};
 #pragma unroll
-    for (int i = 0; i < kAtOnce; ++i) elements.element[i] = static_cast<T>(request::next_element(o.kind, words));
+      for (int i = 0; i < kAtOnce; ++i) elements.element[i] = static_cast<T>(request::next_element(o.kind, of_block));
+    } else {
+#pragma unroll
+      for (int i = 0; i < kAtOnce; ++i) elements.element[i] = static_cast<T>(request::next_element(o.kind, words));
+    }
     if (aligned && first + kAtOnce <= operation.columns) {
       *reinterpret_cast<Packet<T, kAtOnce>*>(to + first) = elements;
       continue;
@@ -41,7 +54,17 @@ TOKENDRAW_DEVICE void fill_xorwow(const request::Operation& operation, int64_t r
   if (first >= operation.columns) return;
   const int64_t end = first + stretch < operation.columns ? first + stretch : operation.columns;
   draw::Xorwow words = request::xorwow_words(o, row, first);
-  for (int64_t i = first; i < end; ++i) to[i] = static_cast<T>(request::next_element(o.kind, words));
+  int64_t i = first;
+  constexpr int kAtOnce = 16 / static_cast<int>(sizeof(T));
+  if (reinterpret_cast<uintptr_t>(to + first) % 16 == 0) {
+    for (; i + kAtOnce <= end; i += kAtOnce) {
+      Packet<T, kAtOnce> elements;
+#pragma unroll
+      for (int j = 0; j < kAtOnce; ++j) elements.element[j] = static_cast<T>(request::next_element(o.kind, words));
+      *reinterpret_cast<Packet<T, kAtOnce>*>(to + i) = elements;
+    }
+  }
+  for (; i < end; ++i) to[i] = static_cast<T>(request::next_element(o.kind, words));
 }
 
 template <typename T, bool kXorwow>
