@@ -10,9 +10,9 @@
 #include <string>
 #include <vector>
 
-#include "support/prefix_sum_case.h"
+#include "prefix_sum_case.h"
 
-namespace tokendraw::test {
+namespace tokendraw::cases {
 
 struct FilterSetting {
   float temperature;
@@ -63,7 +63,7 @@ struct FilterCall {
 
   explicit FilterCall(const FilterCase& c) {
     const int64_t stride = c.vocab + c.gap;
-    const size_t bytes = cases::dtype_bytes(c.dtype);
+    const size_t bytes = dtype_bytes(c.dtype);
     input.assign(static_cast<size_t>(kFilterRows * stride) * bytes, 0xff);
     output.assign(static_cast<size_t>(kFilterRows * stride), 77.0f);
     std::mt19937 engine(static_cast<uint32_t>(c.vocab) + static_cast<uint32_t>(c.form));
@@ -71,7 +71,7 @@ struct FilterCall {
       for (int32_t id = 0; id < c.vocab; ++id) {
         const float x = c.form == TOKENDRAW_FORM_LOGITS ? logit(row, id, c.vocab, engine)
                                                         : probability_of_kind(row, id, c.vocab, engine);
-        cases::store_logit_bits(input.data(), row * stride + id, c.dtype, cases::encode_logit(x, c.dtype));
+        store_logit_bits(input.data(), row * stride + id, c.dtype, encode_logit(x, c.dtype));
       }
       const bool bad = row == 3;
       temperatures.push_back(c.setting.temperature);
@@ -162,4 +162,4 @@ inline std::vector<FilterCase> filter_cases(const std::vector<int32_t>& vocabs) 
   return list;
 }
 
-}  // namespace tokendraw::test
+}  // namespace tokendraw::cases
