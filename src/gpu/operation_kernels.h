@@ -8,7 +8,6 @@
 namespace tokendraw::gpu {
 
 inline constexpr int kOperationThreads = 512;
-inline constexpr int kSoftmaxThreads = 384;  // of a block of a cluster, three of which a multiprocessor holds
 
 using OperationKernel = void (*)(request::Operation);
 

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// From a row's largest element to what its filters keep and the token: by a list of its largest elements where these
-// few decide, which all blocks have and look at by themselves; else by search.
+// From a row's largest element to what its filters keep and the token: for top_k by a list of its largest elements,
+// which all blocks have and look at by themselves; else by search.
 #pragma once
 
 #include "gpu/kernels/filter_search.h"
 
 namespace tokendraw::gpu {
 
-// So many of the largest elements are listed for a nucleus.
-inline constexpr uint32_t kFilterNucleus = 128;
+// More than so many elements are too many to compare all with all, where fewer may do.
+inline constexpr uint32_t kFilterPairs = 128;
 
 // Tells all blocks the largest elements of this block's threads, some threads together, and whether it has an element
 // that is no number. Returns the row's largest one; *bad becomes that of the row. The blocks have begun.
@@ -64,7 +64,7 @@ TOKENDRAW_DEVICE uint64_t key_of_min_p(const typename Part::Weights& weights, ui
 template <typename Part>
 TOKENDRAW_DEVICE float element_reached_by(const typename Part::Weights& weights, uint64_t k) {
   const auto& s = Part::shared();
-  const FilterIntervals intervals = {true, 0, 0, 0};
+  const FilterIntervals intervals = FilterIntervals::down_to(-64.0f);
   const uint32_t count = Part::kBlockMaxima * Part::blocks();
   clear_sums<Part>();
   for (uint32_t i = platform::thread_index(); i < count; i += Part::kThreads) {
@@ -82,13 +82,69 @@ TOKENDRAW_DEVICE float element_reached_by(const typename Part::Weights& weights,
   return -Part::BlockOf::max(largest_negative);
 }
 
+// Whether so many of the maxima reach an element that the list has no room for the elements that do.
+template <typename Part>
+TOKENDRAW_DEVICE bool too_many_reach(float least) {
+  const auto& s = Part::shared();
+  const uint32_t count = Part::kBlockMaxima * Part::blocks();
+  uint32_t reach = 0;
+#pragma unroll
+  for (uint32_t i = 0; i < Part::kMaxima / Part::kThreads; ++i) {
+    const uint32_t at = i * Part::kThreads + platform::thread_index();
+    reach += platform::block_count(at < count && s.maxima[at] >= least);
+  }
+  return reach > kFilterList / 2 || reach > count - count / 4;
+}
+
 // The sum of what elements of the block from a key on weigh.
 template <typename Part>
 TOKENDRAW_DEVICE uint64_t block_mass(const Part& part, const typename Part::Weights& weights, uint64_t from) {
   return Part::BlockOf::sum(sum_kept(part, weights, from, draw::infinity()).mass);
 }
 
-// By the list. False if it does not decide; all blocks alike.
+// Leaves out of the list what cannot be among the top k; returns how many are left. Has barriers of the block.
+template <typename Part>
+TOKENDRAW_DEVICE uint32_t keep_top_k(const typename Part::Weights& weights, uint32_t size, uint32_t k) {
+  constexpr uint32_t kEach = kFilterList / Part::kThreads;
+  constexpr uint32_t kBuckets = Part::kMaxima < Part::kThreads ? Part::kMaxima : Part::kThreads;
+  static_assert(kBuckets == Part::kThreads && kEach * Part::kThreads == kFilterList);
+  constexpr float kLightest = -64.0f;
+  auto& s = Part::shared();
+  const uint32_t thread = platform::thread_index();
+  platform::block_barrier();
+  s.counts[thread] = 0;
+  if (thread == 0) s.listed = 0;
+  platform::block_barrier();
+  uint64_t keys[kEach];
+  uint64_t of_keys[kEach];
+  uint32_t buckets[kEach];
+#pragma unroll
+  for (uint32_t i = 0; i < kEach; ++i) {
+    const uint32_t place = i * Part::kThreads + thread;
+    keys[i] = place < size ? s.list.keys[place] : 0;
+    of_keys[i] = place < size ? s.list.weights[place] : 0;
+    float y = weights.exponent(draw::from_ordered_bits(static_cast<uint32_t>(keys[i] >> 21)));
+    y = y > kLightest ? y : kLightest;
+    buckets[i] = static_cast<uint32_t>(y * (static_cast<float>(kBuckets - 1) / kLightest));
+    if (place < size) platform::atomic_add(&s.counts[buckets[i]], 1u);
+  }
+  platform::block_barrier();
+  const uint64_t own = s.counts[thread];
+  const auto running = Part::BlockOf::exclusive_sum(own);
+  if (running.second < k) return size;
+  const uint64_t last = Part::BlockOf::broadcast(running.first < k && k - running.first <= own, thread).first;
+#pragma unroll
+  for (uint32_t i = 0; i < kEach; ++i) {
+    if (keys[i] == 0 || buckets[i] > last) continue;
+    const uint32_t place = platform::atomic_add(&s.listed, 1u);
+    s.list.keys[place] = keys[i];
+    s.list.weights[place] = of_keys[i];
+  }
+  platform::block_barrier();
+  return s.listed;
+}
+
+// By the list, where top_k is on. False if it does not decide; all blocks alike.
 template <typename Part>
 TOKENDRAW_DEVICE bool filter_by_list(const request::Operation& operation, int64_t row, Part& part,
                                      const typename Part::Weights& weights, const FilterAsked& asked, uint64_t cut_m,
@@ -96,20 +152,13 @@ TOKENDRAW_DEVICE bool filter_by_list(const request::Operation& operation, int64_
   const request::Filter& f = operation.filter;
   const draw::RowParams& params = Part::shared().rule.params;
   const auto k = static_cast<uint32_t>(params.top_k);
-  if (!asked.top_k && !params.top_p_on && cut_m == 0) return false;
-  if (asked.top_k && k > kFilterList / 2) return false;
-  float least = -draw::infinity();
-  if (asked.top_k || params.top_p_on) {
-    least = element_reached_by<Part>(weights, asked.top_k ? k : kFilterNucleus);
-    if (least == draw::infinity()) return false;
-  }
+  if (!asked.top_k || k > kFilterList / 2) return false;
+  float least = element_reached_by<Part>(weights, k);
   // What min_p leaves out is not needed, unless it belongs to the top k that top_p is a share of.
-  bool whole = asked.top_k;  // what the other filters keep is all in the list
-  if (cut_m != 0 && (!asked.top_k || !params.top_p_on || asked.base_is_row || asked.base_needs_m)) {
-    const float of_min_p = FilterTest(cut_m).x;
-    whole = whole || of_min_p >= least;
-    least = platform::max_number(least, of_min_p);
+  if (cut_m != 0 && (!params.top_p_on || asked.base_is_row || asked.base_needs_m)) {
+    least = platform::max_number(least, FilterTest(cut_m).x);
   }
+  if (least == draw::infinity() || too_many_reach<Part>(least)) return false;
   begin_list<Part>();
   part.visit_vectors([&](int32_t id, const float(&x)[Part::kWidth]) {
 #pragma unroll
@@ -117,23 +166,23 @@ TOKENDRAW_DEVICE bool filter_by_list(const request::Operation& operation, int64_
       if (x[i] >= least && x[i] > -draw::infinity()) list_element<Part>(weights, id + i, x[i]);
     }
   });
-  const uint64_t base_from = asked.base_needs_m ? cut_m : 0;
-  const FilterListed listed = end_list(part, asked.base_is_row ? block_mass(part, weights, base_from) : 0);
-  const uint32_t size = listed.size;
+  const FilterListed listed = end_list(part, asked.base_is_row ? block_mass(part, weights, 0) : 0);
+  uint32_t size = listed.size;
   if (size > kFilterList) return false;
+  if (size > kFilterPairs) size = keep_top_k<Part>(weights, size, k);
 
   // The cuts of top_k and top_p, if they are in the list.
+  const uint64_t base_from = asked.base_needs_m ? cut_m : 0;
   uint64_t own_key = 0;
   uint64_t own_mass = 0;
   rank_listed<Part>(size, [&](uint64_t key, uint64_t weight, uint32_t rank, uint64_t) {
     own_key = rank == k - 1 ? key : own_key;
-    own_mass += !asked.top_k || (rank < k && key >= base_from) ? weight : 0;
+    own_mass += rank < k && key >= base_from ? weight : 0;
   });
   const auto sums = Part::BlockOf::sum_both(own_key, own_mass);
-  cut->cut = asked.top_k && sums.first > cut_m ? sums.first : cut_m;
+  cut->cut = sums.first > cut_m ? sums.first : cut_m;
   if (params.top_p_on) {
     const uint64_t need = draw::top_p_need(asked.base_is_row ? listed.mass : sums.second, params.top_p);
-    if (!whole && sums.second < need) return false;
     own_key = 0;
     rank_listed<Part>(size, [&](uint64_t key, uint64_t weight, uint32_t, uint64_t before) {
       own_key = before < need && need - before <= weight ? key : own_key;

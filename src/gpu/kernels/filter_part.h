@@ -87,17 +87,20 @@ struct FilterPart {
     request::FilterRule rule;
     uint32_t valid;
     uint32_t listed;
-    uint32_t bad[kMostBlocks];      // of each block: it has an element that is no number,
-    float maxima[kMaxima];          // and its largest elements
+    uint32_t bad[kMostBlocks];  // of each block: it has an element that is no number,
+    union {
+      float maxima[kMaxima];     // and its largest elements; in their place
+      uint32_t counts[kMaxima];  // numbers of listed elements
+    };
     Pair told[2][kMostBlocks];      // what blocks tell each other, in turns
-    uint64_t keys[kFilterList];     // the list as the blocks fill it, each a share of it,
-    uint64_t weights[kFilterList];  // and what the elements weigh
+    uint64_t keys[kFilterList];     // what this block lists,
+    uint64_t weights[kFilterList];  // and what that weighs
     union {
       struct {
         uint32_t low[kFilterBuckets];  // of sums of 64 bits
         uint32_t high[kFilterBuckets];
       } sums;
-      struct {  // the same list without gaps
+      struct {  // what all blocks list
         uint64_t keys[kFilterList];
         uint64_t weights[kFilterList];
       } list;

@@ -13,20 +13,27 @@ enum class FilterMeasure { kCount, kMass };
 
 // A subset of a row's elements, an interval of their order, in as many intervals as there are sums.
 struct FilterIntervals {
-  // The steps of an exponent; those below the last step belong to the last interval.
-  static constexpr float kLightest = -18.0f;
-  static constexpr float kPerUnit = static_cast<float>(kFilterBuckets - 1) / -kLightest;
-
   bool by_exponent;  // all elements; else those whose ordered bits lie in [low, high]
+  float lightest;    // exponents from here down share the last interval,
+  float per_unit;    // of so many a unit
   uint32_t low, high;
   uint32_t shift;
+
+  TOKENDRAW_DEVICE static FilterIntervals down_to(float lightest) {
+    return {true, lightest, static_cast<float>(kFilterBuckets - 1) / -lightest, 0, 0, 0};
+  }
+  TOKENDRAW_DEVICE static FilterIntervals of_bits(float smallest, float largest) {
+    FilterIntervals intervals = {false, 0, 0, draw::ordered_bits(smallest), draw::ordered_bits(largest), 0};
+    while ((intervals.high - intervals.low) >> intervals.shift >= kFilterBuckets) ++intervals.shift;
+    return intervals;
+  }
 
   template <typename Weights>
   TOKENDRAW_DEVICE uint32_t number(const Weights& weights, float x) const {
     if (by_exponent) {
       float y = weights.exponent(x);
-      y = y > kLightest ? y : kLightest;                                                       // for NaN too
-      return draw::float_bits(draw::fma_rn(y, -kPerUnit, 8388608.0f)) & (kFilterBuckets - 1);  // 2^23 rounds
+      y = y > lightest ? y : lightest;                                                         // for NaN too
+      return draw::float_bits(draw::fma_rn(y, -per_unit, 8388608.0f)) & (kFilterBuckets - 1);  // 2^23 rounds
     }
     return (high - draw::ordered_bits(draw::add_rn(x, 0.0f))) >> shift;
   }
@@ -148,25 +155,16 @@ TOKENDRAW_DEVICE void fill_sums(const Part& part, const typename Part::Weights& 
   add_up_sums<Part>();
 }
 
-// The team's list of elements: in Part::shared().list of every block, without gaps, in no order.
-struct FilterListed {
-  uint32_t size;  // more than kFilterList: the list is of no use
-  uint64_t mass;  // the sum of the second numbers of all blocks
-};
-
-// Adds an element to the share that this block has of the list, in all blocks.
+// Adds an element to this block's list.
 template <typename Part>
 TOKENDRAW_DEVICE void list_element(const typename Part::Weights& weights, int32_t id, float x) {
   auto& s = Part::shared();
-  const uint32_t share = kFilterList / Part::blocks();
+  // A list that is full already does not need to know by how much.
+  if (*static_cast<volatile const uint32_t*>(&s.listed) > kFilterList) return;
   const uint32_t place = platform::atomic_add(&s.listed, 1u);
-  if (place >= share) return;
-  const uint64_t key = request::filter_key(draw::add_rn(x, 0.0f), id);
-  const uint64_t weight = weights.weight(x);
-  for (uint32_t r = 0; r < Part::blocks(); ++r) {
-    *Part::of_block(&s.keys[Part::rank() * share + place], r) = key;
-    *Part::of_block(&s.weights[Part::rank() * share + place], r) = weight;
-  }
+  if (place >= kFilterList) return;
+  s.keys[place] = request::filter_key(draw::add_rn(x, 0.0f), id);
+  s.weights[place] = weights.weight(x);
 }
 
 // Begins a list: before list_element and a barrier of the block.
@@ -177,34 +175,37 @@ TOKENDRAW_DEVICE void begin_list() {
   platform::block_barrier();
 }
 
-// Ends it: each block tells how many elements it listed, and a mass of its own. In the place of the sums.
+// The list of the team, which takes the place of the sums in every block.
+struct FilterListed {
+  uint32_t size;  // more than kFilterList: the list is of no use
+  uint64_t mass;  // the sum of the second numbers of all blocks
+};
+
+// Ends it: each block tells how many elements it has listed, and a mass of its own, and then the elements.
 template <typename Part>
 TOKENDRAW_DEVICE FilterListed end_list(Part& part, uint64_t mass) {
   auto& s = Part::shared();
   platform::block_barrier();
-  const typename Part::Pair* told = part.tell({s.listed, mass});
-  const uint32_t blocks = Part::blocks();
-  const uint32_t share = kFilterList / blocks;
+  const uint32_t own = s.listed;
+  const typename Part::Pair* told = part.tell({own, mass});
   FilterListed listed = {0, 0};
-  bool full = false;
-  for (uint32_t r = 0; r < blocks; ++r) {
-    full = full || told[r].first > share;
+  uint32_t before = 0;
+  for (uint32_t r = 0; r < Part::blocks(); ++r) {
+    before += r < Part::rank() ? static_cast<uint32_t>(told[r].first) : 0;
     listed.size += static_cast<uint32_t>(told[r].first);
     listed.mass += told[r].second;
   }
-  if (full) listed.size = kFilterList + 1;
-  if (full) return listed;
-#pragma unroll
-  for (uint32_t i = platform::thread_index(); i < kFilterList; i += Part::kThreads) {
-    const uint32_t of_rank = i / share;
-    const uint32_t place = i & (share - 1);
-    if (place >= told[of_rank].first) continue;
-    uint32_t before = 0;
-    for (uint32_t r = 0; r < of_rank; ++r) before += static_cast<uint32_t>(told[r].first);
-    s.list.keys[before + place] = s.keys[i];
-    s.list.weights[before + place] = s.weights[i];
+  if (listed.size > kFilterList) return listed;
+  for (uint32_t i = platform::thread_index(); i < own; i += Part::kThreads) {
+    const uint64_t key = s.keys[i];
+    const uint64_t weight = s.weights[i];
+    for (uint32_t r = 0; r < Part::blocks(); ++r) {
+      auto* list = Part::of_block(&s.list, r);
+      list->keys[before + i] = key;
+      list->weights[before + i] = weight;
+    }
   }
-  platform::block_barrier();
+  Part::team_barrier();
   return listed;
 }
 
@@ -342,7 +343,8 @@ template <typename Part, typename GoalOf>
 TOKENDRAW_DEVICE uint64_t find_filter_key(Part& part, const typename Part::Weights& weights, FilterMeasure measure,
                                           const GoalOf& goal_of) {
   const bool counts = measure == FilterMeasure::kCount;
-  FilterIntervals intervals = {true, 0, 0, 0};
+  // A nucleus seldom reaches down to 2^-18 of the largest weight, whatever else is above a rank may.
+  FilterIntervals intervals = FilterIntervals::down_to(counts ? -64.0f : -18.0f);
   uint64_t goal = 0;
   while (true) {
     fill_sums(part, weights, measure, intervals);
@@ -386,8 +388,7 @@ TOKENDRAW_DEVICE uint64_t find_filter_key(Part& part, const typename Part::Weigh
           part, own, [=](uint64_t) { return wanted - 1; }, is_tie);
       return request::filter_key(largest, last.id);
     }
-    intervals = {false, draw::ordered_bits(smallest), draw::ordered_bits(largest), 0};
-    while ((intervals.high - intervals.low) >> intervals.shift >= kFilterBuckets) ++intervals.shift;
+    intervals = FilterIntervals::of_bits(smallest, largest);
   }
 }
 

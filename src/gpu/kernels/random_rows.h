@@ -22,10 +22,14 @@ TOKENDRAW_DEVICE void fill_philox(const request::Operation& operation, int64_t r
   const request::RandomFill& o = operation.random;
   auto* to = reinterpret_cast<T*>(request::row_of(operation.output, row));
   const bool aligned = reinterpret_cast<uintptr_t>(to) % 16 == 0;
+  const uint64_t seed = o.seed.at(row);
+  const uint64_t subsequence = o.subsequence_is_row ? static_cast<uint64_t>(row) : o.subsequence.at(row);
+  const uint64_t offset = o.offset.at(row);
   const int64_t step = int64_t{platform::grid_y()} * kOperationThreads * kAtOnce;
   int64_t first = (int64_t{platform::block_y()} * kOperationThreads + platform::thread_index()) * kAtOnce;
   for (; first < operation.columns; first += step) {
-    draw::PhiloxWords words = request::philox_words(o, row, first);
+    draw::PhiloxWords words(seed, subsequence, offset,
+                            static_cast<uint64_t>(first) * request::words_of_element(o.kind));
     Packet<T, kAtOnce> elements;
     if (sizeof(T) == 4 && words.begins_block()) {
       BlockWords of_block = {words.block()};

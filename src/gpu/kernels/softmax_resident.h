@@ -16,7 +16,7 @@ namespace tokendraw::gpu {
 template <request::Dtype kDtype, int kWaveWidth>
 struct SoftmaxPart {
   static constexpr int kWave = kWaveWidth;
-  static constexpr int kThreads = kSoftmaxThreads;
+  static constexpr int kThreads = plan::kGpuClusterThreads;
   static constexpr int kWarps = kThreads / kWave;
   using Source = RowReader<kDtype, false, kWave>;
 
@@ -203,7 +203,7 @@ TOKENDRAW_DEVICE void softmax_on_chip(const request::Operation& operation, const
 }
 
 template <request::Dtype kDtype, request::Dtype kOut, int kWave>
-TOKENDRAW_KERNEL void TOKENDRAW_LAUNCH_BOUNDS(kSoftmaxThreads, 3)
+TOKENDRAW_KERNEL void TOKENDRAW_LAUNCH_BOUNDS(plan::kGpuClusterThreads, plan::kGpuClusterBlocksAtOnce)
     softmax_resident(const TOKENDRAW_GRID_CONSTANT request::Operation operation,
                      const TOKENDRAW_GRID_CONSTANT ResidentShape shape) {
   if constexpr (platform::kHasClusters) softmax_on_chip<kDtype, kOut, kWave>(operation, shape);
