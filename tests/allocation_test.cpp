@@ -149,7 +149,7 @@ TEST(Allocation, NoneInABuildingBlock) {
     cases::SoftmaxCall softmax(cases::SoftmaxCase{});
     cases::PrefixSumCall sum(cases::PrefixSumCase{});
     cases::RandomCall random(cases::RandomCase{TOKENDRAW_GENERATOR_XORWOW, TOKENDRAW_RANDOM_U64, 10000});
-    cases::FilterCall filter(cases::FilterCase{.vocab = 5000, .setting = cases::kFilterSettings[9]});
+    cases::FilterCall filter(cases::FilterCase{.vocab = 5000, .setting = cases::kFilterCaseSettings[9]});
     int failures = 0;
     const int64_t counted = count_allocations([&] {
       for (const bool host : {false, true}) {

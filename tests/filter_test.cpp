@@ -143,7 +143,7 @@ struct PlainAnswer {
   int64_t weighing = 0;
 };
 
-PlainAnswer plain_filter(const OrderedRow& row, const cases::FilterSetting& s, TokendrawTopPBase base) {
+PlainAnswer plain_filter(const OrderedRow& row, const cases::FilterCaseSetting& s, TokendrawTopPBase base) {
   PlainAnswer answer;
   const float largest = row.at(row.ids[0]);
   if (largest == 0.0f) return answer;
@@ -250,7 +250,7 @@ TEST(Filter, SameBitsEverywhere) {
 // Every output is optional.
 TEST(Filter, OutputsAreOptional) {
   cases::FilterCase c;
-  c.setting = cases::kFilterSettings[9];
+  c.setting = cases::kFilterCaseSettings[9];
   cases::FilterCall all(c);
   ASSERT_EQ(tokendraw_apply_filter(cpu(), &all.filter, nullptr), TOKENDRAW_OK);
   cases::FilterCall some(c);

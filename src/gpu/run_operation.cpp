@@ -68,9 +68,9 @@ uint32_t parts_of(const request::Operation& operation) {
 bool shape_clusters(const request::Operation& operation, plan::DeviceFacts facts, ResidentShape* shape,
                     platform::LaunchShape* launch) {
   const bool softmax = operation.kind == request::OperationKind::kSoftmax;
-  // Where every multiprocessor has its blocks anyway, one each for a row sums as fast, on an H200, and meets no other.
-  const bool sum = operation.kind == request::OperationKind::kPrefixSum;
-  if (sum && operation.rows > 2 * int64_t{facts.compute_units}) return false;
+  // Where every multiprocessor has rows of its own, a block that reads a row again waits less than those of a cluster
+  // for one another; not for softmax, though, which does little between its reads (docs/performance.md).
+  if (!softmax && operation.rows > int64_t{facts.compute_units}) return false;
   if (!softmax) facts.block_shared_bytes -= kResidentSharedBytes - plan::kGpuClusterStaticBytes;
   plan::Shape rows = {};
   rows.vocab = static_cast<int32_t>(operation.columns);

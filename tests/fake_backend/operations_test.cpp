@@ -36,7 +36,7 @@ class GpuBlocks : public testing::Test {
 };
 
 cases::FilterCase rich_filter() {
-  return {.vocab = 100, .setting = cases::kFilterSettings[9], .in_place = false, .per_row = true, .gap = 3};
+  return {.vocab = 100, .setting = cases::kFilterCaseSettings[9], .in_place = false, .per_row = true, .gap = 3};
 }
 
 TEST_F(GpuBlocks, FromHostToHost) {

@@ -14,13 +14,13 @@
 
 namespace tokendraw::cases {
 
-struct FilterSetting {
+struct FilterCaseSetting {
   float temperature;
   int32_t top_k;
   float top_p;
   float min_p;
 };
-inline constexpr FilterSetting kFilterSettings[] = {
+inline constexpr FilterCaseSetting kFilterCaseSettings[] = {
     {1.0f, 0, 1.0f, 0.0f},        {1.0f, 1, 1.0f, 0.0f},     {0.7f, 5, 1.0f, 0.0f},    {1.0f, 50, 1.0f, 0.0f},
     {1.5f, 0, 0.9f, 0.0f},        {1.0f, 0, 0.0f, 0.0f},     {1.0f, 0, 1.0f, 0.05f},   {1.0f, 0, 1.0f, 1.0f},
     {1.0f, 40, 0.5f, 0.0f},       {0.8f, 40, 0.9f, 0.1f},    {2.0f, 200, 0.99f, 0.0f}, {0.0f, 3, 0.5f, 0.1f},
@@ -31,7 +31,7 @@ struct FilterCase {
   TokendrawForm form = TOKENDRAW_FORM_LOGITS;
   TokendrawDtype dtype = TOKENDRAW_DTYPE_F32;
   int32_t vocab = 500;
-  FilterSetting setting = kFilterSettings[0];
+  FilterCaseSetting setting = kFilterCaseSettings[0];
   TokendrawTopPBase base = TOKENDRAW_TOP_P_AFTER_TOP_K;
   bool masking = false;
   bool in_place = false;
@@ -145,7 +145,7 @@ inline std::vector<FilterCase> filter_cases(const std::vector<int32_t>& vocabs) 
   std::vector<FilterCase> list;
   int turn = 0;
   for (const int32_t vocab : vocabs) {
-    for (const FilterSetting& setting : kFilterSettings) {
+    for (const FilterCaseSetting& setting : kFilterCaseSettings) {
       for (const auto base : {TOKENDRAW_TOP_P_AFTER_TOP_K, TOKENDRAW_TOP_P_ALL, TOKENDRAW_TOP_P_AFTER_ALL}) {
         ++turn;
         const auto dtype = static_cast<TokendrawDtype>(turn % 4 % 3);

@@ -188,8 +188,8 @@ struct FilterPart {
 
   // Elements as they are ordered: what is no number of its kind as the contract has it, but NaN logits as they are,
   // which no comparison lets pass. -inf outside the row.
-  TOKENDRAW_DEVICE void convert(int32_t line, float (&x)[kWidth], int32_t* first_id, bool& bad) const {
-    const platform::Words16 stored = words(line);
+  TOKENDRAW_DEVICE void convert(const platform::Words16& stored, int32_t line, float (&x)[kWidth], int32_t* first_id,
+                                bool& bad) const {
     *first_id = source.first_id(block.first + line);
 #pragma unroll
     for (int i = 0; i < kWidth; ++i) {
@@ -201,34 +201,43 @@ struct FilterPart {
     }
   }
 
-  // Calls visit(id, x) for the vectors of this warp's elements, x[i] being that of id + i; all its lanes together.
+  // Calls visit(id, x) for the vectors of this warp's elements, x[i] being that of id + i; all its lanes together. From
+  // memory a few lines are on their way at once.
+  template <typename Visit>
+  TOKENDRAW_DEVICE void visit_vectors(bool& bad, const Visit& visit) const {
+    constexpr int32_t kAtOnce = kResident ? 1 : 4;
+#pragma unroll 1
+    for (int32_t line = own.first; line < own.last; line += kAtOnce) {
+      platform::Words16 stored[kAtOnce];
+#pragma unroll
+      for (int32_t i = 0; i < kAtOnce; ++i) stored[i] = words(line + i < own.last ? line + i : line);
+#pragma unroll
+      for (int32_t i = 0; i < kAtOnce; ++i) {
+        if (line + i >= own.last) break;
+        float x[kWidth];
+        int32_t id = 0;
+        convert(stored[i], line + i, x, &id, bad);
+        visit(id, x);
+      }
+    }
+  }
   template <typename Visit>
   TOKENDRAW_DEVICE void visit_vectors(const Visit& visit) const {
     bool bad = false;
-#pragma unroll 1
-    for (int32_t line = own.first; line < own.last; ++line) {
-      float x[kWidth];
-      int32_t id = 0;
-      convert(line, x, &id, bad);
-      visit(id, x);
-    }
+    visit_vectors(bad, visit);
   }
 
   // The largest element of this lane, -0 as 0, and whether there is one that is no number.
   TOKENDRAW_DEVICE float largest_of_lane(bool* bad) const {
     float largest = -draw::infinity();
     bool seen = false;
-#pragma unroll 2
-    for (int32_t line = own.first; line < own.last; ++line) {
-      float x[kWidth];
-      int32_t id = 0;
-      convert(line, x, &id, seen);
+    visit_vectors(seen, [&](int32_t, const float(&x)[kWidth]) {
 #pragma unroll
       for (int i = 0; i < kWidth; ++i) {
         if constexpr (!kProbabilities) seen |= draw::is_nan(x[i]);
         largest = platform::max_number(largest, x[i]);
       }
-    }
+    });
     *bad = seen;
     return draw::add_rn(largest, 0.0f);
   }

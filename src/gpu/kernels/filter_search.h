@@ -266,7 +266,7 @@ TOKENDRAW_DEVICE FoundElement find_in_order(const Part& part, uint64_t own, cons
       float x[Part::kWidth];
       int32_t id = 0;
       bool bad = false;
-      part.convert(line, x, &id, bad);
+      part.convert(part.words(line), line, x, &id, bad);
       uint64_t of_lane = 0;
 #pragma unroll
       for (int i = 0; i < Part::kWidth; ++i) of_lane += measure_of(id + i, x[i]);
