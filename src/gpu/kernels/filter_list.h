@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// From a row's largest element to what its filters keep and the token: for top_k by a list of its largest elements,
-// which all blocks have and look at by themselves; else by search.
+// From a row's largest elements to what its filters keep and the token: for top_k by a list of them, which all blocks
+// have and look at by themselves; else by search.
 #pragma once
 
 #include "gpu/kernels/filter_search.h"
