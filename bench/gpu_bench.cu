@@ -5,125 +5,27 @@
 //
 // Writes CSV: one line a cell. See docs/performance.md.
 #include <cuda_runtime.h>
-#include <row_kinds.h>
 #include <tokendraw/tokendraw.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
-#include <fstream>
 #include <string>
 #include <vector>
 
 #include "bench_filters.h"
+#include "bench_rows.h"
 #include "bench_samplers.h"
+#include "device_array.h"
+#include "graph_time.h"
 #include "one_read.cuh"
+#include "row_pool.h"
 
 namespace tokendraw::bench {
 namespace {
 
-void check(cudaError_t code, const char* what) {
-  if (code == cudaSuccess) return;
-  std::fprintf(stderr, "gpu_bench: %s: %s\n", what, cudaGetErrorString(code));
-  std::exit(1);
-}
-void check(TokendrawStatus status, const char* what) {
-  if (status == TOKENDRAW_OK) return;
-  std::fprintf(stderr, "gpu_bench: %s: %s: %s\n", what, tokendraw_status_name(status), tokendraw_last_error_message());
-  std::exit(1);
-}
-
-template <typename T>
-class DeviceArray {
- public:
-  explicit DeviceArray(size_t count) { check(cudaMalloc(&data_, count * sizeof(T)), "cudaMalloc"); }
-  DeviceArray(const DeviceArray&) = delete;
-  DeviceArray& operator=(const DeviceArray&) = delete;
-  ~DeviceArray() { (void)cudaFree(data_); }
-  T* get() const { return static_cast<T*>(data_); }
-  void fill(const std::vector<T>& values) {
-    check(cudaMemcpy(data_, values.data(), values.size() * sizeof(T), cudaMemcpyHostToDevice), "cudaMemcpy");
-  }
-
- private:
-  void* data_ = nullptr;
-};
-
 constexpr int32_t kMaxBatch = 2048;
-constexpr size_t kPoolBytes = size_t{2400} << 20;
-constexpr size_t kRotationBytes = size_t{320} << 20;  // more than five times the L2 of an H200
-constexpr int kDistinctRows = 48;
-
-// Logits of one kind, dtype and vocabulary, filling a pool of device memory.
-class Pool {
- public:
-  Pool() : memory_(kPoolBytes) {}
-
-  // Rows are packed; vocab * element size is a multiple of 16.
-  void fill(const std::vector<std::byte>& rows, size_t row_bytes) {
-    row_bytes_ = row_bytes;
-    rows_ = kPoolBytes / row_bytes;
-    const size_t given = rows.size() / row_bytes;
-    check(cudaMemcpy(memory_.get(), rows.data(), given * row_bytes, cudaMemcpyHostToDevice), "cudaMemcpy");
-    for (size_t done = given; done < rows_;) {
-      const size_t more = std::min(done, rows_ - done);
-      check(cudaMemcpy(memory_.get() + done * row_bytes, memory_.get(), more * row_bytes, cudaMemcpyDeviceToDevice),
-            "cudaMemcpy");
-      done += more;
-    }
-  }
-
-  // The number of batches to rotate through.
-  int sets(int batch) const {
-    const size_t fit = rows_ / static_cast<size_t>(batch);
-    const size_t batch_bytes = row_bytes_ * static_cast<size_t>(batch);
-    const size_t wanted = std::max<size_t>(2, (kRotationBytes + batch_bytes - 1) / batch_bytes);
-    return static_cast<int>(std::min(fit, wanted));
-  }
-  const std::byte* set(int batch, int i) const {
-    return memory_.get() + static_cast<size_t>(i) * static_cast<size_t>(batch) * row_bytes_;
-  }
-  size_t row_bytes() const { return row_bytes_; }
-
- private:
-  DeviceArray<std::byte> memory_;
-  size_t row_bytes_ = 0;
-  size_t rows_ = 0;
-};
-
-// Microseconds of one of the calls that enqueue(i) makes, i = 0, 1, ..., by replaying a graph of `calls` of them.
-template <typename Enqueue>
-double graph_us(cudaStream_t stream, int calls, int replays, const Enqueue& enqueue) {
-  cudaGraph_t graph = nullptr;
-  cudaGraphExec_t executable = nullptr;
-  check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeGlobal), "cudaStreamBeginCapture");
-  for (int i = 0; i < calls; ++i) enqueue(i);
-  check(cudaStreamEndCapture(stream, &graph), "cudaStreamEndCapture");
-  check(cudaGraphInstantiate(&executable, graph, 0), "cudaGraphInstantiate");
-  cudaEvent_t begin = nullptr;
-  cudaEvent_t end = nullptr;
-  check(cudaEventCreate(&begin), "cudaEventCreate");
-  check(cudaEventCreate(&end), "cudaEventCreate");
-  check(cudaGraphLaunch(executable, stream), "cudaGraphLaunch");
-  std::vector<double> times;
-  for (int r = 0; r < replays; ++r) {
-    check(cudaEventRecord(begin, stream), "cudaEventRecord");
-    check(cudaGraphLaunch(executable, stream), "cudaGraphLaunch");
-    check(cudaEventRecord(end, stream), "cudaEventRecord");
-    check(cudaEventSynchronize(end), "cudaEventSynchronize");
-    float ms = 0;
-    check(cudaEventElapsedTime(&ms, begin, end), "cudaEventElapsedTime");
-    times.push_back(1e3 * static_cast<double>(ms) / calls);
-  }
-  (void)cudaEventDestroy(begin);
-  (void)cudaEventDestroy(end);
-  (void)cudaGraphExecDestroy(executable);
-  (void)cudaGraphDestroy(graph);
-  std::nth_element(times.begin(), times.begin() + times.size() / 2, times.end());
-  return times[times.size() / 2];
-}
 
 struct Options {
   std::string out = "gpu_bench.csv";
@@ -193,13 +95,12 @@ class Bench {
     const TokendrawDtype dtype = dtype_name == "f32"   ? TOKENDRAW_DTYPE_F32
                                  : dtype_name == "f16" ? TOKENDRAW_DTYPE_F16
                                                        : TOKENDRAW_DTYPE_BF16;
-    const size_t element = dtype == TOKENDRAW_DTYPE_F32 ? 4 : 2;
-    const size_t row_bytes = static_cast<size_t>(vocab) * element;
+    const size_t row_bytes = row_bytes_of(vocab, dtype);
     if (row_bytes % 16 != 0) {
       std::fprintf(stderr, "gpu_bench: rows of %zu bytes are no whole number of 16 bytes\n", row_bytes);
       std::exit(1);
     }
-    pool_.fill(make_rows(vocab, dtype, kind, row_bytes), row_bytes);
+    pool_.fill(make_rows(vocab, dtype, kind, options_.logits), row_bytes);
     for (const int batch : options_.batches) {
       const Floor floor = {one_read_us(batch), row_maximum_us(batch)};
       for (const Filter& filter : kFilters) {
@@ -214,48 +115,7 @@ class Bench {
     }
   }
 
-  std::vector<std::byte> make_rows(int vocab, TokendrawDtype dtype, const std::string& kind, size_t row_bytes) const {
-    if (kind == "real") return read_real(vocab, dtype, row_bytes);
-    std::vector<std::byte> rows(row_bytes * kDistinctRows);
-    const auto found = cases::find_row_kind(kind);
-    if (!found) {
-      std::fprintf(stderr, "gpu_bench: no data named %s\n", kind.c_str());
-      std::exit(1);
-    }
-    for (size_t r = 0; r < kDistinctRows; ++r) cases::generate_row(*found, vocab, dtype, r + 1, &rows[r * row_bytes]);
-    return rows;
-  }
-
-  // The shipped rows are bf16 behind a .npy header, which ends at the first newline.
-  std::vector<std::byte> read_real(int vocab, TokendrawDtype dtype, size_t row_bytes) const {
-    std::ifstream file(options_.logits, std::ios::binary);
-    std::vector<char> bytes((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
-    const auto newline = std::find(bytes.begin(), bytes.end(), '\n');
-    if (newline == bytes.end()) {
-      std::fprintf(stderr, "gpu_bench: cannot read %s\n", options_.logits.c_str());
-      std::exit(1);
-    }
-    const auto* values = reinterpret_cast<const unsigned char*>(&*newline + 1);
-    const size_t count = static_cast<size_t>(bytes.end() - newline - 1) / 2;
-    const size_t rows = count / static_cast<size_t>(vocab);
-    std::vector<std::byte> out(rows * row_bytes);
-    for (size_t i = 0; i < rows * static_cast<size_t>(vocab); ++i) {
-      const uint32_t bits = static_cast<uint32_t>(values[2 * i]) | static_cast<uint32_t>(values[2 * i + 1]) << 8;
-      if (dtype == TOKENDRAW_DTYPE_BF16) {
-        const auto stored = static_cast<uint16_t>(bits);
-        std::memcpy(&out[2 * i], &stored, 2);
-      } else {
-        const uint32_t stored = bits << 16;
-        std::memcpy(&out[4 * i], &stored, 4);
-      }
-    }
-    return out;
-  }
-
-  int calls(int batch) const {
-    const int sets = pool_.sets(batch);
-    return std::max(batch >= 256 ? 4 : 16, std::min(sets, 64));
-  }
+  int calls(int batch) const { return pool_.calls(batch); }
   int replays() const { return options_.quick ? 3 : 5; }
 
   double one_read_us(int batch) {

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Everything that is to be known about tokendraw on this machine's NVIDIA GPU, in less than ten minutes on a fast one:
-#   scripts/gpu_check.sh [--build DIR] [--out DIR] [--steps tests,check,sanitizer,bench,profile,cpu] [--draws N] [--quick]
+#   scripts/gpu_check.sh [--build DIR] [--out DIR] [--steps tests,check,sanitizer,bench,operations,profile,cpu] [--draws N] [--quick]
 # --build: a build folder with TOKENDRAW_CUDA=ON, or what scripts/pack_gpu_build.sh made of one; without it, the preset
 #          `cuda` is built for this GPU's architecture
 # --out:   where the reports go [results/<gpu>-<date>]: facts.txt, tests.txt, check.txt, sanitizer.txt, bench.csv,
-#          bench.txt, profile.txt (what Nsight Compute counted), cpu.txt (the CPU engine and sort on this machine),
-#          summary.txt
+#          bench.txt, operations.csv and .txt (the building blocks), profile.txt (what Nsight Compute counted), cpu.txt
+#          (the CPU engine and sort on this machine), summary.txt
 # --draws: how many draws `tokendraw check` compares [20000000]
 # --quick: a tenth of everything
 # Changes no setting of the GPU. Exit status: 0 if all steps passed, 1 if one did not, 2 for wrong arguments, 3 without
@@ -17,7 +17,7 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root" || exit 1
 usage() { sed -n '3,15s/^# \{0,1\}//p' "$root/scripts/gpu_check.sh" >&2; }
 
-build='' out='' steps=tests,check,sanitizer,bench,profile,cpu draws='' quick=''
+build='' out='' steps=tests,check,sanitizer,bench,operations,profile,cpu draws='' quick=''
 while [ $# -gt 0 ]; do
   case $1 in
     --build | --out | --steps | --draws)
@@ -30,7 +30,7 @@ while [ $# -gt 0 ]; do
   esac
 done
 for step in ${steps//,/ }; do
-  case $step in tests | check | sanitizer | bench | profile | cpu) ;; *) usage && exit 2 ;; esac
+  case $step in tests | check | sanitizer | bench | operations | profile | cpu) ;; *) usage && exit 2 ;; esac
 done
 draws=${draws:-$([ -n "$quick" ] && echo 1000000 || echo 20000000)}
 jobs=${JOBS:-$(nproc)}
@@ -155,7 +155,7 @@ step_tests() {
 # One process a dtype (more would wait for one another: the GPU serves processes in turns) goes through the list with one
 # seed after the other, rows of up to 33000 logits, until all have made the draws asked for; before that
 # a twentieth of the list, rows of any length. At last the distributions, which have a pinned seed, and a twentieth of the
-# list by every way that blocks work on a row.
+# list by every way that blocks work on a row, and the building blocks.
 step_check() {
   local tokendraw dtype way ids=() status=0 made
   tokendraw=$(program tokendraw) || return 1
@@ -172,6 +172,7 @@ step_check() {
   done
   for id in "${ids[@]}"; do wait "$id" || status=1; done
   "$tokendraw" check --backend cuda --filter distribution/ ${quick:+--quick} >"$work/check.last" 2>&1 || status=1
+  "$tokendraw" check --backend cuda --filter blocks/ ${quick:+--quick} >"$work/check.blocks" 2>&1 || status=1
   for way in block small-block split cluster; do
     "$tokendraw" check --backend cuda --against engine --gpu-way "$way" --quick >"$work/check.way.$way" 2>&1 || status=1
   done
@@ -205,6 +206,11 @@ step_sanitizer() {
 
 step_bench() {
   "$(program gpu_bench)" --logits data/real_logits_128256_bf16.npy --out "$out/bench.csv" ${quick:+--quick}
+}
+
+# The building blocks, beside one read and one write.
+step_operations() {
+  "$(program gpu_operations_bench)" --logits data/real_logits_128256_bf16.npy --out "$out/operations.csv" ${quick:+--quick}
 }
 
 # What Nsight Compute counts of one call of each kind, where it is installed and may look: bytes read beside those of the
@@ -250,12 +256,13 @@ remark_on() {
     sanitizer) grep -h 'ERROR SUMMARY\|RACECHECK SUMMARY' "$out/sanitizer.txt" | sed 's/=* *//' | sort | uniq -c | tr -s ' \n' ' ' ;;
     cpu) echo "$(grep -c '^[a-z]' "$out/cpu.txt") lines in cpu.txt" ;;
     profile) echo "$(grep -c '^====' "$out/profile.txt") calls in profile.txt" ;;
+    operations) echo "$(($(wc -l <"$out/operations.csv" 2>/dev/null || echo 1) - 1)) lines in operations.csv" ;;
     bench) echo "$(($(wc -l <"$out/bench.csv" 2>/dev/null || echo 1) - 1)) lines in bench.csv" ;;
   esac
 }
 
-declare -A limits=([tests]=220 [check]=400 [sanitizer]=240 [bench]=180 [profile]=240 [cpu]=60)
-export -f step_tests step_check step_sanitizer step_bench step_profile step_cpu run_test program
+declare -A limits=([tests]=220 [check]=400 [sanitizer]=240 [bench]=180 [operations]=90 [profile]=240 [cpu]=60)
+export -f step_tests step_check step_sanitizer step_bench step_operations step_profile step_cpu run_test program
 export work build out jobs draws quick time_factor memory_mib
 for step in ${steps//,/ }; do
   start=$SECONDS

@@ -110,7 +110,7 @@ def main():
         for kernel in read_kernels(options.readelf, path):
             name, kind = name_of(kernel["name"])
             if kernel["vgpr_count"] == "0":
-                continue  # sample_resident, which is empty where there are no clusters
+                continue  # of a cluster: empty where there are none
             where = f"{name} ({kind}) for {target}"
             wave, blocks = promises[target]
             if int(kernel["private_segment_fixed_size"]) or kernel.get("uses_dynamic_stack") == "true":

@@ -30,7 +30,7 @@ for name in golden cases_values cases_filters cases_inputs random_search invaria
   real_logits large_batch; do
   needed+=("tests/${name}_test")
 done
-optional=(bench/gpu_bench)
+optional=(bench/gpu_bench bench/gpu_operations_bench)
 for name in device_sampling_c device_sampling_cpp curand_numbers; do optional+=("examples/example_$name"); done
 for path in "${needed[@]}"; do
   if [ ! -x "$build/$path" ]; then

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // tokendraw_sample allocates nothing, on any thread: every allocation of the process is counted while it runs.
+#include <filter_case.h>
 #include <gtest/gtest.h>
+#include <random_case.h>
+#include <softmax_case.h>
 
 #include <atomic>
 #include <cstdlib>
 #include <new>
 
 #include "support/case_rows.h"
-#include "support/filter_case.h"
-#include "support/random_case.h"
 #include "support/random_rows.h"
 #include "support/samplers.h"
 #include "support/sanitizers.h"
-#include "support/softmax_case.h"
 
 namespace {
 
@@ -146,10 +146,10 @@ TEST(Allocation, NoneInABuildingBlock) {
   for (const int32_t threads : {1, 4}) {
     if (kSanitized && threads > 1) continue;  // as above
     const SamplerPointer sampler = make_sampler({TOKENDRAW_ALGORITHM_AUTO, "", threads});
-    SoftmaxCall softmax(SoftmaxCase{});
-    PrefixSumCall sum(PrefixSumCase{});
-    RandomCall random(RandomCase{TOKENDRAW_GENERATOR_XORWOW, TOKENDRAW_RANDOM_U64, 10000});
-    FilterCall filter(FilterCase{.vocab = 5000, .setting = kFilterSettings[9]});
+    cases::SoftmaxCall softmax(cases::SoftmaxCase{});
+    cases::PrefixSumCall sum(cases::PrefixSumCase{});
+    cases::RandomCall random(cases::RandomCase{TOKENDRAW_GENERATOR_XORWOW, TOKENDRAW_RANDOM_U64, 10000});
+    cases::FilterCall filter(cases::FilterCase{.vocab = 5000, .setting = cases::kFilterCaseSettings[9]});
     int failures = 0;
     const int64_t counted = count_allocations([&] {
       for (const bool host : {false, true}) {

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Filters as operations: of logits, the sampler's kept sets, masses and tokens; of probabilities, those of a plain
 // implementation of the rules that sorts; and the matrices that say the same.
+#include <filter_case.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <cmath>
 #include <numeric>
 
-#include "support/filter_case.h"
 #include "support/samplers.h"
 
 namespace tokendraw::test {
@@ -24,7 +24,7 @@ struct OrderedRow {
   std::vector<float> x;
   std::vector<int32_t> ids;
 
-  OrderedRow(const FilterCall& call, int64_t row) {
+  OrderedRow(const cases::FilterCall& call, int64_t row) {
     const bool logits = call.filter.form == TOKENDRAW_FORM_LOGITS;
     for (int32_t id = 0; id < call.filter.vocab; ++id) {
       float value = cases::load_logit(call.filter.input, row * call.filter.input_stride + id, call.filter.dtype);
@@ -41,7 +41,7 @@ struct OrderedRow {
 };
 
 // `in_order`: the ids that are kept, at least those that weigh something. The matrix must say the same.
-void expect_matrix(const FilterCase& c, const FilterCall& call, int64_t row, const OrderedRow& ordered,
+void expect_matrix(const cases::FilterCase& c, const cases::FilterCall& call, int64_t row, const OrderedRow& ordered,
                    const std::vector<int32_t>& kept_ids, const std::vector<double>& shares) {
   const float* out = call.filter.output + row * call.filter.output_stride;
   const float nothing = c.masking && c.form == TOKENDRAW_FORM_LOGITS ? -kInfinity : 0.0f;
@@ -68,18 +68,18 @@ void expect_matrix(const FilterCase& c, const FilterCall& call, int64_t row, con
 }
 
 TEST(Filter, OfLogitsIsTheSamplers) {
-  for (FilterCase c : filter_cases({1, 2, 60, 700})) {
+  for (cases::FilterCase c : cases::filter_cases({1, 2, 60, 700})) {
     if (c.form != TOKENDRAW_FORM_LOGITS) continue;
     c.in_place = false;
-    FilterCall call(c);
+    cases::FilterCall call(c);
     ASSERT_EQ(tokendraw_apply_filter(cpu(), &call.filter, nullptr), TOKENDRAW_OK) << tokendraw_last_error_message();
-    FilterCall expected(c);
+    cases::FilterCall expected(c);
     TokendrawBatch batch;
     tokendraw_init_batch(&batch);
     batch.logits = expected.filter.input;
     batch.dtype = c.dtype;
     batch.vocab = c.vocab;
-    batch.rows = kFilterRows;
+    batch.rows = cases::kFilterRows;
     batch.row_stride = expected.filter.input_stride;
     batch.temperature = expected.filter.temperature;
     batch.temperature_per_row = expected.filter.temperature_per_row;
@@ -103,7 +103,7 @@ TEST(Filter, OfLogitsIsTheSamplers) {
     EXPECT_EQ(call.kept, expected.kept) << c.text();
     EXPECT_EQ(call.kept_mass, expected.kept_mass) << c.text();
 
-    for (int64_t row = 0; row < kFilterRows; ++row) {
+    for (int64_t row = 0; row < cases::kFilterRows; ++row) {
       const OrderedRow ordered(call, row);
       const auto kept = static_cast<size_t>(call.kept[static_cast<size_t>(row)]);
       std::vector<int32_t> ids(ordered.ids.begin(), ordered.ids.begin() + static_cast<int64_t>(kept));
@@ -143,7 +143,7 @@ struct PlainAnswer {
   int64_t weighing = 0;
 };
 
-PlainAnswer plain_filter(const OrderedRow& row, const FilterSetting& s, TokendrawTopPBase base) {
+PlainAnswer plain_filter(const OrderedRow& row, const cases::FilterCaseSetting& s, TokendrawTopPBase base) {
   PlainAnswer answer;
   const float largest = row.at(row.ids[0]);
   if (largest == 0.0f) return answer;
@@ -182,16 +182,16 @@ PlainAnswer plain_filter(const OrderedRow& row, const FilterSetting& s, Tokendra
 }
 
 TEST(Filter, OfProbabilitiesAgainstPlainRules) {
-  for (FilterCase c : filter_cases({1, 2, 60, 700})) {
+  for (cases::FilterCase c : cases::filter_cases({1, 2, 60, 700})) {
     if (c.form != TOKENDRAW_FORM_PROBABILITIES) continue;
     c.in_place = false;
-    FilterCall call(c);
+    cases::FilterCall call(c);
     std::vector<uint64_t> numbers;
-    for (uint64_t row = 0; row < kFilterRows; ++row) numbers.push_back(row * 0x2222222222222222u);
+    for (uint64_t row = 0; row < cases::kFilterRows; ++row) numbers.push_back(row * 0x2222222222222222u);
     numbers.back() = ~uint64_t{0};
     call.filter.random_u64 = numbers.data();
     ASSERT_EQ(tokendraw_apply_filter_host(cpu(), &call.filter), TOKENDRAW_OK) << tokendraw_last_error_message();
-    for (int64_t row = 0; row < kFilterRows; ++row) {
+    for (int64_t row = 0; row < cases::kFilterRows; ++row) {
       const auto r = static_cast<size_t>(row);
       const OrderedRow ordered(call, row);
       const bool bad = c.per_row && row == 3;
@@ -224,20 +224,20 @@ TEST(Filter, OfProbabilitiesAgainstPlainRules) {
 }
 
 TEST(Filter, SameBitsEverywhere) {
-  for (const FilterCase& c : filter_cases({3, 600})) {
-    FilterCall expected(c);
+  for (const cases::FilterCase& c : cases::filter_cases({3, 600})) {
+    cases::FilterCall expected(c);
     ASSERT_EQ(tokendraw_apply_filter(cpu(), &expected.filter, nullptr), TOKENDRAW_OK);
     for (TokendrawSampler* sampler : {cpu(4), cpu(1, cpu_targets().back())}) {
-      FilterCall found(c);
+      cases::FilterCall found(c);
       ASSERT_EQ(tokendraw_apply_filter_host(sampler, &found.filter), TOKENDRAW_OK);
       EXPECT_TRUE(found == expected) << c.text();
     }
     if (!c.in_place) continue;
-    FilterCase apart = c;
+    cases::FilterCase apart = c;
     apart.in_place = false;
-    FilterCall other(apart);
+    cases::FilterCall other(apart);
     ASSERT_EQ(tokendraw_apply_filter(cpu(), &other.filter, nullptr), TOKENDRAW_OK);
-    for (int64_t row = 0; row < kFilterRows; ++row) {
+    for (int64_t row = 0; row < cases::kFilterRows; ++row) {
       const int64_t begin = row * (c.vocab + c.gap);
       EXPECT_EQ(std::memcmp(expected.filter.output + begin, other.filter.output + begin,
                             static_cast<size_t>(c.vocab) * sizeof(float)),
@@ -249,11 +249,11 @@ TEST(Filter, SameBitsEverywhere) {
 
 // Every output is optional.
 TEST(Filter, OutputsAreOptional) {
-  FilterCase c;
-  c.setting = kFilterSettings[9];
-  FilterCall all(c);
+  cases::FilterCase c;
+  c.setting = cases::kFilterCaseSettings[9];
+  cases::FilterCall all(c);
   ASSERT_EQ(tokendraw_apply_filter(cpu(), &all.filter, nullptr), TOKENDRAW_OK);
-  FilterCall some(c);
+  cases::FilterCall some(c);
   some.filter.output = nullptr;
   some.filter.kept = nullptr;
   some.filter.row_status = nullptr;

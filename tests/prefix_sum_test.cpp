@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Prefix sums against exact ones, beside summing in float plainly and by Kahan's method.
 #include <gtest/gtest.h>
+#include <prefix_sum_case.h>
 
 #include <algorithm>
 #include <cmath>
 
-#include "support/prefix_sum_case.h"
 #include "support/samplers.h"
 
 namespace tokendraw::test {
@@ -16,11 +16,11 @@ TokendrawSampler* cpu(int32_t threads = 1) { return sampler_for({TOKENDRAW_ALGOR
 long double counted(float p) { return p > 0.0f && std::isfinite(p) ? static_cast<long double>(p) : 0.0L; }
 
 TEST(PrefixSum, OfProbabilities) {
-  for (const PrefixSumCase& c : prefix_sum_cases({1, 2, 5, 333, 4096, 20001})) {
+  for (const cases::PrefixSumCase& c : cases::prefix_sum_cases({1, 2, 5, 333, 4096, 20001})) {
     if (c.number != TOKENDRAW_NUMBER_F32 || c.in_place) continue;
-    PrefixSumCall call(c);
+    cases::PrefixSumCall call(c);
     ASSERT_EQ(tokendraw_compute_prefix_sum(cpu(), &call.sum, nullptr), TOKENDRAW_OK) << tokendraw_last_error_message();
-    for (int64_t row = 0; row < kPrefixSumRows; ++row) {
+    for (int64_t row = 0; row < cases::kPrefixSumRows; ++row) {
       const auto* in = call.row<float>(call.sum.input, row);
       const auto* out = call.row<float>(call.sum.output, row);
       long double largest = 0.0L;
@@ -45,14 +45,14 @@ TEST(PrefixSum, OfProbabilities) {
 }
 
 TEST(PrefixSum, OfIntegers) {
-  for (const PrefixSumCase& c : prefix_sum_cases({1, 3, 1025, 9000})) {
+  for (const cases::PrefixSumCase& c : cases::prefix_sum_cases({1, 3, 1025, 9000})) {
     if (c.number != TOKENDRAW_NUMBER_U64) continue;
-    PrefixSumCase apart = c;
+    cases::PrefixSumCase apart = c;
     apart.in_place = false;
-    const PrefixSumCall given(apart);
-    PrefixSumCall call(c);
+    const cases::PrefixSumCall given(apart);
+    cases::PrefixSumCall call(c);
     ASSERT_EQ(tokendraw_compute_prefix_sum_host(cpu(), &call.sum), TOKENDRAW_OK);
-    for (int64_t row = 0; row < kPrefixSumRows; ++row) {
+    for (int64_t row = 0; row < cases::kPrefixSumRows; ++row) {
       const auto* in = given.row<uint64_t>(given.sum.input, row);
       const auto* out = call.row<uint64_t>(call.sum.output, row);
       uint64_t running = 0;
@@ -113,7 +113,8 @@ TEST(PrefixSum, BesidePlainAndKahanSums) {
   std::mt19937 engine(11);
   for (const int64_t kind : {0, 1, 2, 3, 4}) {
     std::vector<float> p(kVocab);
-    for (int32_t id = 0; id < kVocab; ++id) p[static_cast<size_t>(id)] = probability_of_kind(kind, id, kVocab, engine);
+    for (int32_t id = 0; id < kVocab; ++id)
+      p[static_cast<size_t>(id)] = cases::probability_of_kind(kind, id, kVocab, engine);
     const Errors errors = errors_of(p);
     const std::string name = "kind" + std::to_string(kind);
     RecordProperty(name + "_plain", std::to_string(errors.plain * 1e9));
@@ -126,19 +127,19 @@ TEST(PrefixSum, BesidePlainAndKahanSums) {
 }
 
 TEST(PrefixSum, SameBitsEverywhere) {
-  for (const PrefixSumCase& c : prefix_sum_cases({7, 2049})) {
-    PrefixSumCall expected(c);
-    PrefixSumCall found(c);
+  for (const cases::PrefixSumCase& c : cases::prefix_sum_cases({7, 2049})) {
+    cases::PrefixSumCall expected(c);
+    cases::PrefixSumCall found(c);
     ASSERT_EQ(tokendraw_compute_prefix_sum(cpu(), &expected.sum, nullptr), TOKENDRAW_OK);
     ASSERT_EQ(tokendraw_compute_prefix_sum_host(cpu(4), &found.sum), TOKENDRAW_OK);
     EXPECT_TRUE(found.output == expected.output && found.input == expected.input) << c.text();
     if (!c.in_place) continue;
-    PrefixSumCase apart = c;
+    cases::PrefixSumCase apart = c;
     apart.in_place = false;
-    PrefixSumCall other(apart);
+    cases::PrefixSumCall other(apart);
     ASSERT_EQ(tokendraw_compute_prefix_sum(cpu(), &other.sum, nullptr), TOKENDRAW_OK);
     const size_t bytes = c.number == TOKENDRAW_NUMBER_F32 ? 4 : 8;
-    for (int64_t row = 0; row < kPrefixSumRows; ++row) {
+    for (int64_t row = 0; row < cases::kPrefixSumRows; ++row) {
       const auto begin = static_cast<size_t>(row * (c.vocab + c.gap)) * bytes;
       EXPECT_EQ(std::memcmp(static_cast<const char*>(found.sum.output) + begin,
                             static_cast<const char*>(other.sum.output) + begin, static_cast<size_t>(c.vocab) * bytes),

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Random numbers: known words of cuRAND's generators, elements made of them, and the sampler's own numbers.
 #include <gtest/gtest.h>
+#include <random_case.h>
 
 #include <cmath>
 #include <cstring>
 
-#include "support/random_case.h"
 #include "support/samplers.h"
 
 namespace tokendraw::test {
@@ -125,10 +125,10 @@ TEST(Random, BeginsAnywhere) {
 }
 
 TEST(Random, ElementsAreMadeOfWords) {
-  for (const RandomCase& c : random_cases({1, 2, 63, 1000})) {
-    RandomCall call(c);
+  for (const cases::RandomCase& c : cases::random_cases({1, 2, 63, 1000})) {
+    cases::RandomCall call(c);
     ASSERT_EQ(tokendraw_fill_random_host(cpu(), &call.random), TOKENDRAW_OK) << tokendraw_last_error_message();
-    for (int64_t row = 0; row < kRandomRows; ++row) {
+    for (int64_t row = 0; row < cases::kRandomRows; ++row) {
       const auto r = static_cast<size_t>(row);
       const uint64_t subsequence = c.per_row ? call.subsequences[r] : static_cast<uint64_t>(row);
       const std::vector<uint32_t> words = words_of(c.generator, c.per_row ? call.seeds[r] : 42, subsequence,

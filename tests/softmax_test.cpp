@@ -2,13 +2,13 @@
 // Softmax and log-softmax against their definition in double, and what is promised beside: rows that sum to 1, bits
 // that depend on nothing but the row, the contract's weights, rounding once.
 #include <gtest/gtest.h>
+#include <softmax_case.h>
 
 #include <cmath>
 #include <cstring>
 
 #include "support/float_bits.h"
 #include "support/samplers.h"
-#include "support/softmax_case.h"
 
 namespace tokendraw::test {
 namespace {
@@ -20,7 +20,7 @@ TokendrawSampler* cpu(int32_t threads = 1, const std::string& target = "") {
 }
 
 // The row's definition, in double. -inf where there is no probability.
-std::vector<double> exact_logs(const SoftmaxCall& call, int64_t row) {
+std::vector<double> exact_logs(const cases::SoftmaxCall& call, int64_t row) {
   const auto vocab = static_cast<size_t>(call.softmax.vocab);
   std::vector<double> x(vocab);
   for (size_t id = 0; id < vocab; ++id) {
@@ -55,11 +55,11 @@ double rounding(double value, TokendrawDtype dtype) {
 }
 
 TEST(Softmax, AgainstDouble) {
-  for (const SoftmaxCase& c : softmax_cases({1, 2, 255, 256, 257, 1000, 5001})) {
+  for (const cases::SoftmaxCase& c : cases::softmax_cases({1, 2, 255, 256, 257, 1000, 5001})) {
     if (c.in_place) continue;  // the input is gone; compared with these below
-    SoftmaxCall call(c);
+    cases::SoftmaxCall call(c);
     ASSERT_EQ(tokendraw_compute_softmax(cpu(), &call.softmax, nullptr), TOKENDRAW_OK) << tokendraw_last_error_message();
-    for (int64_t row = 0; row < kSoftmaxRows; ++row) {
+    for (int64_t row = 0; row < cases::kSoftmaxRows; ++row) {
       const uint32_t status = call.status[static_cast<size_t>(row)];
       if (row != 7 || c.vocab > 10) {
         EXPECT_EQ(status, kStatuses[row]) << c.text() << ", row " << row;
@@ -158,22 +158,22 @@ TEST(Softmax, IsWeightsDividedByTheirSum) {
 
 // Nothing but the row counts: threads, SIMD target, place and whether it is in place.
 TEST(Softmax, SameBitsEverywhere) {
-  for (const SoftmaxCase& c : softmax_cases({3, 300, 4099})) {
-    SoftmaxCase apart = c;
+  for (const cases::SoftmaxCase& c : cases::softmax_cases({3, 300, 4099})) {
+    cases::SoftmaxCase apart = c;
     apart.in_place = false;
-    SoftmaxCall expected(apart);
+    cases::SoftmaxCall expected(apart);
     ASSERT_EQ(tokendraw_compute_softmax(cpu(), &expected.softmax, nullptr), TOKENDRAW_OK);
     std::vector<TokendrawSampler*> samplers = {cpu(4)};
     for (const std::string& target : cpu_targets()) samplers.push_back(cpu(1, target));
     for (TokendrawSampler* sampler : samplers) {
-      SoftmaxCall call(c);
+      cases::SoftmaxCall call(c);
       ASSERT_EQ(tokendraw_compute_softmax_host(sampler, &call.softmax), TOKENDRAW_OK);
       EXPECT_EQ(call.status, expected.status) << c.text();
       if (!c.in_place) {
         EXPECT_EQ(call.output, expected.output) << c.text();
         continue;
       }
-      for (int64_t row = 0; row < kSoftmaxRows; ++row) {
+      for (int64_t row = 0; row < cases::kSoftmaxRows; ++row) {
         const size_t bytes = static_cast<size_t>(c.vocab) * cases::dtype_bytes(c.dtype);
         const size_t begin = static_cast<size_t>(row * call.softmax.output_stride) * cases::dtype_bytes(c.dtype);
         EXPECT_EQ(std::memcmp(static_cast<const char*>(call.softmax.output) + begin,
@@ -187,14 +187,14 @@ TEST(Softmax, SameBitsEverywhere) {
 
 // What lies between rows is neither read (it is NaN) nor written.
 TEST(Softmax, LeavesGapsAlone) {
-  SoftmaxCase c;
+  cases::SoftmaxCase c;
   c.vocab = 77;
   c.gap = 9;
   c.lead = 3;
-  SoftmaxCall call(c);
+  cases::SoftmaxCall call(c);
   ASSERT_EQ(tokendraw_compute_softmax(cpu(), &call.softmax, nullptr), TOKENDRAW_OK);
   const auto* out = reinterpret_cast<const uint32_t*>(call.output.data());
-  for (int64_t i = 0; i < c.lead + kSoftmaxRows * 86; ++i) {
+  for (int64_t i = 0; i < c.lead + cases::kSoftmaxRows * 86; ++i) {
     const int64_t place = (i - c.lead) % 86;
     if (i < c.lead || place >= 77) {
       EXPECT_EQ(out[i], 0x5a5a5a5au) << i;

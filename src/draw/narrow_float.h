@@ -25,6 +25,15 @@ TOKENDRAW_HD uint16_t float_to_bf16(float x) {
   return static_cast<uint16_t>((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
 }
 
+// float_to_bf16(round_to_odd(x)) for x = 0 and from 2^-126 to 1: from the upper half of the double's bits, with one bit
+// for all of the lower half.
+TOKENDRAW_HD uint16_t share_to_bf16(double x) {
+  const uint64_t bits = double_bits(x);
+  const uint32_t high = static_cast<uint32_t>(bits >> 32) | (static_cast<uint32_t>(bits) != 0 ? 1u : 0u);
+  const uint32_t rounded = (high + 0xfffu + (high >> 13 & 1u)) >> 13;
+  return high == 0 ? uint16_t{0} : static_cast<uint16_t>(rounded - ((1023u - 127u) << 7));
+}
+
 TOKENDRAW_HD uint16_t float_to_f16(float x) {
   const uint32_t bits = float_bits(x);
   const uint32_t sign = bits >> 16 & 0x8000u;

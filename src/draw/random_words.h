@@ -19,6 +19,10 @@ class PhiloxWords {
     make();
   }
 
+  // Whether next() begins a block of the generator, and that block.
+  TOKENDRAW_HD bool begins_block() const { return lane_ == 0; }
+  TOKENDRAW_HD PhiloxBlock block() const { return words_; }
+
   TOKENDRAW_HD uint32_t next() {
     if (lane_ == 4) {
       ++block_;

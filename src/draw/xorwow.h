@@ -23,7 +23,8 @@ struct Xorwow {
   TOKENDRAW_HD void skip(uint64_t words) {
     // x^(2^k) modulo that polynomial, its coefficients from the lowest bit of the first word up. The polynomial: by
     // Berlekamp and Massey's algorithm from 400 bits of the sequence; the powers: each the square of the one before.
-    constexpr uint32_t kPowers[64][5] = {
+    // Static, or a GPU's threads would each have a copy in memory of their own.
+    static constexpr uint32_t kPowers[64][5] = {
         {0x00000002, 0x00000000, 0x00000000, 0x00000000, 0x00000000},
         {0x00000004, 0x00000000, 0x00000000, 0x00000000, 0x00000000},
         {0x00000010, 0x00000000, 0x00000000, 0x00000000, 0x00000000},

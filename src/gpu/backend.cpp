@@ -19,8 +19,9 @@ namespace tokendraw::backend {
 
 struct Device {
   int index;
-  bool clusters;  // its kernels have them
-  int wave_width;
+  bool clusters;            // the sampler's kernels have them
+  bool operation_clusters;  // those of the building blocks do
+  plan::DeviceFacts facts;
 };
 
 }  // namespace tokendraw::backend
@@ -96,18 +97,24 @@ const char* kept_target(int32_t device, const char* target) {
   return kept[device];
 }
 
+plan::DeviceFacts facts_of(int32_t device, const platform::DeviceProperties& properties) {
+  plan::DeviceFacts facts = {};
+  facts.backend = platform::kBackend;
+  facts.target = kept_target(device, properties.target);
+  facts.compute_units = properties.multiprocessors;
+  facts.wave_width = properties.wave_width;
+  facts.cluster_blocks = properties.cluster_blocks;
+  facts.block_shared_bytes = properties.block_shared_bytes;
+  return facts;
+}
+
 Failure describe_device(int32_t device, backend::DeviceDescription* description) {
   platform::DeviceProperties properties = {};
   const platform::Error error = platform::read_device(device, &properties);
   if (error) return failure_of("reading the device's properties", error);
   *description = {};
   std::snprintf(description->name, sizeof description->name, "%s", properties.name);
-  description->facts.backend = platform::kBackend;
-  description->facts.target = kept_target(device, properties.target);
-  description->facts.compute_units = properties.multiprocessors;
-  description->facts.wave_width = properties.wave_width;
-  description->facts.cluster_blocks = properties.cluster_blocks;
-  description->facts.block_shared_bytes = properties.block_shared_bytes;
+  description->facts = facts_of(device, properties);
   description->memory_bytes = properties.memory_bytes;
   return {};
 }
@@ -123,8 +130,10 @@ Failure open(int32_t device, Device** opened) {
   bool clusters = false;
   platform::Error unprepared = platform::read_device(device, &properties);
   if (!unprepared) unprepared = prepare_clusters(properties, &clusters);
+  bool operation_clusters = clusters;
+  if (!unprepared) unprepared = prepare_resident_operations(properties, &operation_clusters);
   if (unprepared) return failure_of("preparing the kernels", unprepared);
-  *opened = new (std::nothrow) Device{device, clusters, properties.wave_width};
+  *opened = new (std::nothrow) Device{device, clusters, operation_clusters, facts_of(device, properties)};
   if (*opened != nullptr) return {};
   Failure failed;
   failed.status = TOKENDRAW_ERROR_OUT_OF_MEMORY;
@@ -143,7 +152,7 @@ Failure run_batch(Device* device, const plan::Plan* plan, const request::Request
 
 Failure run_block(Device* device, const request::Operation* operation, void* stream) {
   return on_device(device, "launching the kernels", [&] {
-    return run_operation(*operation, device->wave_width, static_cast<platform::Stream>(stream));
+    return run_operation(*operation, device->facts, device->operation_clusters, static_cast<platform::Stream>(stream));
   });
 }
 

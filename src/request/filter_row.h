@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// A row of the filter operation (docs/blocks.md), the same code on a host and on a device: what is kept, by a search
-// over the order of the row. The cut of a filter is the largest key at which the measure of all keys from there on,
-// their number or their mass, reaches a goal; it is found three bits at a time, seven pivots to a pass over the row.
-// Keys are unique, so ties need no care, and sums are of integers, so they may be taken in any order.
+// A row of the filter operation (docs/blocks.md): its rule and its results, for host and device; and, for a host, the
+// search for what is kept. The cut of a filter is the largest key at which the measure of all keys from there on, their
+// number or their mass, reaches a goal; it is found three bits at a time, seven pivots to a pass over the row. Keys are
+// unique, so ties need no care, and sums are of integers, so they may be taken in any order. (GPUs search otherwise:
+// gpu/kernels/filter_search.h.)
 //
 // Who reads the row is a `Reader`, which has
 //   visit(with_weights, f)    f(id, x, weight) for every element, x clean; weight is 0 unless with_weights
@@ -12,12 +13,6 @@
 #include "draw/probability.h"
 #include "draw/rank_key.h"
 #include "request/operation.h"
-
-#if defined(TOKENDRAW_DEVICE)  // by a platform's header, in a backend
-#define TOKENDRAW_FILTER_CODE TOKENDRAW_DEVICE
-#else
-#define TOKENDRAW_FILTER_CODE inline
-#endif
 
 namespace tokendraw::request {
 
@@ -69,7 +64,7 @@ TOKENDRAW_HD void set_filter_max(const Filter& filter, int64_t row, float max, F
 }
 
 template <typename Reader>
-TOKENDRAW_FILTER_CODE uint64_t find_filter_key(const Reader& reader, uint64_t goal, bool of_mass) {
+inline uint64_t find_filter_key(const Reader& reader, uint64_t goal, bool of_mass) {
   uint64_t found = 0;
   for (int shift = 51; shift >= 0; shift -= 3) {
     uint64_t reached[7] = {0, 0, 0, 0, 0, 0, 0};
@@ -90,7 +85,7 @@ TOKENDRAW_FILTER_CODE uint64_t find_filter_key(const Reader& reader, uint64_t go
 
 // Precondition: !rule.nothing.
 template <typename Reader>
-TOKENDRAW_FILTER_CODE FilterCut find_filter_cut(const Reader& reader, const FilterRule& rule, int32_t vocab) {
+inline FilterCut find_filter_cut(const Reader& reader, const FilterRule& rule, int32_t vocab) {
   const draw::RowParams& params = rule.params;
   FilterCut found;
   if (params.greedy) {

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Building blocks of a GPU sampler: every array goes to the device and back, whole rows and nothing between them, and
 // whatever fails on the way is answered by the CPU.
+#include <filter_case.h>
 #include <gtest/gtest.h>
+#include <random_case.h>
+#include <softmax_case.h>
 #include <tokendraw/tokendraw.h>
 
 #include "fake_backend/device_batch.h"
-#include "support/filter_case.h"
-#include "support/random_case.h"
-#include "support/softmax_case.h"
 
 namespace tokendraw::test {
 namespace {
@@ -35,39 +35,39 @@ class GpuBlocks : public testing::Test {
   SamplerPointer cpu_ = make_cpu_sampler();
 };
 
-FilterCase rich_filter() {
-  return {.vocab = 100, .setting = kFilterSettings[9], .in_place = false, .per_row = true, .gap = 3};
+cases::FilterCase rich_filter() {
+  return {.vocab = 100, .setting = cases::kFilterCaseSettings[9], .in_place = false, .per_row = true, .gap = 3};
 }
 
 TEST_F(GpuBlocks, FromHostToHost) {
   const SamplerPointer sampler = make_sampler(cuda_options(kReturnError));
-  for (const SoftmaxCase& c : softmax_cases({1, 70})) {
-    SoftmaxCall expected(c);
-    SoftmaxCall found(c);
+  for (const cases::SoftmaxCase& c : cases::softmax_cases({1, 70})) {
+    cases::SoftmaxCall expected(c);
+    cases::SoftmaxCall found(c);
     ASSERT_EQ(tokendraw_compute_softmax_host(cpu_.get(), &expected.softmax), TOKENDRAW_OK);
     ASSERT_EQ(tokendraw_compute_softmax_host(sampler.get(), &found.softmax), TOKENDRAW_OK)
         << tokendraw_last_error_message();
     EXPECT_TRUE(found.output == expected.output && found.input == expected.input && found.status == expected.status)
         << c.text();
   }
-  for (const PrefixSumCase& c : prefix_sum_cases({1, 70})) {
-    PrefixSumCall expected(c);
-    PrefixSumCall found(c);
+  for (const cases::PrefixSumCase& c : cases::prefix_sum_cases({1, 70})) {
+    cases::PrefixSumCall expected(c);
+    cases::PrefixSumCall found(c);
     ASSERT_EQ(tokendraw_compute_prefix_sum_host(cpu_.get(), &expected.sum), TOKENDRAW_OK);
     ASSERT_EQ(tokendraw_compute_prefix_sum_host(sampler.get(), &found.sum), TOKENDRAW_OK);
     EXPECT_TRUE(found.output == expected.output && found.input == expected.input && found.status == expected.status)
         << c.text();
   }
-  for (const RandomCase& c : random_cases({1, 33})) {
-    RandomCall expected(c);
-    RandomCall found(c);
+  for (const cases::RandomCase& c : cases::random_cases({1, 33})) {
+    cases::RandomCall expected(c);
+    cases::RandomCall found(c);
     ASSERT_EQ(tokendraw_fill_random_host(cpu_.get(), &expected.random), TOKENDRAW_OK);
     ASSERT_EQ(tokendraw_fill_random_host(sampler.get(), &found.random), TOKENDRAW_OK);
     EXPECT_EQ(found.output, expected.output) << c.text();
   }
-  for (const FilterCase& c : filter_cases({1, 70})) {
-    FilterCall expected(c);
-    FilterCall found(c);
+  for (const cases::FilterCase& c : cases::filter_cases({1, 70})) {
+    cases::FilterCall expected(c);
+    cases::FilterCall found(c);
     ASSERT_EQ(tokendraw_apply_filter_host(cpu_.get(), &expected.filter), TOKENDRAW_OK);
     ASSERT_EQ(tokendraw_apply_filter_host(sampler.get(), &found.filter), TOKENDRAW_OK);
     EXPECT_TRUE(found == expected) << c.text();
@@ -75,13 +75,13 @@ TEST_F(GpuBlocks, FromHostToHost) {
 }
 
 TEST_F(GpuBlocks, HostCallsSurviveEveryFault) {
-  FilterCall expected(rich_filter());
+  cases::FilterCall expected(rich_filter());
   ASSERT_EQ(tokendraw_apply_filter_host(cpu_.get(), &expected.filter), TOKENDRAW_OK);
   for (const fake::Function function :
        {fake::kRun, fake::kAllocate, fake::kCopyToDevice, fake::kCopyToHost, fake::kSynchronize}) {
     for (const auto on_gpu_failure : {kUseCpu, kReturnError}) {
       const SamplerPointer sampler = make_sampler(cuda_options(on_gpu_failure));
-      FilterCall found(rich_filter());
+      cases::FilterCall found(rich_filter());
       const Failing failing(function, TOKENDRAW_ERROR_BACKEND_FAILED);
       const TokendrawStatus status = tokendraw_apply_filter_host(sampler.get(), &found.filter);
       if (on_gpu_failure == kReturnError) {
@@ -98,7 +98,7 @@ TEST_F(GpuBlocks, HostCallsSurviveEveryFault) {
 
 TEST_F(GpuBlocks, MemoryOfTheWrongKindIsRefused) {
   const SamplerPointer sampler = make_sampler(cuda_options(kUseCpu));
-  SoftmaxCall call(SoftmaxCase{});
+  cases::SoftmaxCall call(cases::SoftmaxCase{});
   EXPECT_EQ(tokendraw_compute_softmax(sampler.get(), &call.softmax, nullptr), TOKENDRAW_INVALID_MEMORY);
   EXPECT_TRUE(message_has("memory is host, but this call of a cuda sampler takes device memory"));
   call.softmax.memory = TOKENDRAW_MEMORY_DEVICE;

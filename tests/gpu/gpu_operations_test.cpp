@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // The building blocks' kernels on the emulator (or, run by hand, on a GPU): the bits of the CPU, for warps of 32 and 64
 // lanes, by host memory and by device memory; and what happens where the platform fails.
+#include <filter_case.h>
 #include <gtest/gtest.h>
+#include <prefix_sum_case.h>
+#include <random_case.h>
+#include <softmax_case.h>
 
 #include <cstring>
 
 #include "gpu/emulator.h"
-#include "support/filter_case.h"
-#include "support/prefix_sum_case.h"
-#include "support/random_case.h"
 #include "support/samplers.h"
 #include "support/sanitizers.h"
-#include "support/softmax_case.h"
 
 namespace tokendraw::test {
 namespace {
@@ -33,9 +33,9 @@ class GpuOperations : public testing::TestWithParam<int32_t> {
 TEST_P(GpuOperations, Softmax) {
   const std::vector<int32_t> vocabs =
       kSanitized ? std::vector<int32_t>{3, 517} : std::vector<int32_t>{1, 2, 31, 517, 2048, 2100, 9001};
-  for (const SoftmaxCase& c : softmax_cases(vocabs)) {
-    SoftmaxCall expected(c);
-    SoftmaxCall found(c);
+  for (const cases::SoftmaxCase& c : cases::softmax_cases(vocabs)) {
+    cases::SoftmaxCall expected(c);
+    cases::SoftmaxCall found(c);
     ASSERT_EQ(tokendraw_compute_softmax_host(cpu(), &expected.softmax), TOKENDRAW_OK);
     ASSERT_EQ(tokendraw_compute_softmax_host(device(), &found.softmax), TOKENDRAW_OK)
         << tokendraw_last_error_message() << (EMULATOR(simt_last_report) ? EMULATOR(simt_last_report)() : "");
@@ -48,9 +48,9 @@ TEST_P(GpuOperations, Softmax) {
 TEST_P(GpuOperations, PrefixSum) {
   const std::vector<int32_t> vocabs =
       kSanitized ? std::vector<int32_t>{3, 517} : std::vector<int32_t>{1, 2, 31, 2047, 2048, 2049, 5000};
-  for (const PrefixSumCase& c : prefix_sum_cases(vocabs)) {
-    PrefixSumCall expected(c);
-    PrefixSumCall found(c);
+  for (const cases::PrefixSumCase& c : cases::prefix_sum_cases(vocabs)) {
+    cases::PrefixSumCall expected(c);
+    cases::PrefixSumCall found(c);
     ASSERT_EQ(tokendraw_compute_prefix_sum_host(cpu(), &expected.sum), TOKENDRAW_OK);
     ASSERT_EQ(tokendraw_compute_prefix_sum_host(device(), &found.sum), TOKENDRAW_OK) << tokendraw_last_error_message();
     EXPECT_EQ(found.status, expected.status) << c.text();
@@ -61,9 +61,9 @@ TEST_P(GpuOperations, PrefixSum) {
 TEST_P(GpuOperations, Random) {
   const std::vector<int64_t> counts =
       kSanitized ? std::vector<int64_t>{5, 600} : std::vector<int64_t>{1, 4, 255, 3001, 20000};
-  for (const RandomCase& c : random_cases(counts)) {
-    RandomCall expected(c);
-    RandomCall found(c);
+  for (const cases::RandomCase& c : cases::random_cases(counts)) {
+    cases::RandomCall expected(c);
+    cases::RandomCall found(c);
     ASSERT_EQ(tokendraw_fill_random_host(cpu(), &expected.random), TOKENDRAW_OK);
     ASSERT_EQ(tokendraw_fill_random_host(device(), &found.random), TOKENDRAW_OK) << tokendraw_last_error_message();
     EXPECT_TRUE(found.output == expected.output) << c.text();
@@ -72,10 +72,10 @@ TEST_P(GpuOperations, Random) {
 
 TEST_P(GpuOperations, Filter) {
   int turn = GetParam();
-  for (const FilterCase& c : filter_cases({2, 530})) {
+  for (const cases::FilterCase& c : cases::filter_cases({2, 530})) {
     if (++turn % (kSanitized ? 16 : 2) != 0) continue;  // the devices take turns
-    FilterCall expected(c);
-    FilterCall found(c);
+    cases::FilterCall expected(c);
+    cases::FilterCall found(c);
     ASSERT_EQ(tokendraw_apply_filter_host(cpu(), &expected.filter), TOKENDRAW_OK);
     ASSERT_EQ(tokendraw_apply_filter_host(device(), &found.filter), TOKENDRAW_OK) << tokendraw_last_error_message();
     EXPECT_TRUE(found == expected) << c.text();
@@ -108,6 +108,41 @@ SamplerPointer make_gpu_sampler(bool cpu_stands_in) {
   return SamplerPointer(made);
 }
 
+// A device without clusters: one block has a row in memory.
+TEST(GpuOperationsOfOneBlock, AreThoseOfTheCpu) {
+  ASSERT_NE(gpu(0), nullptr);  // loads the backend
+  if (EMULATOR(simt_set_cluster_blocks) == nullptr) GTEST_SKIP() << "not on the emulator";
+  EMULATOR(simt_set_cluster_blocks)(1);
+  const SamplerPointer sampler = make_gpu_sampler(false);
+  int turn = 0;
+  for (const cases::FilterCase& c : cases::filter_cases({530, 2500})) {
+    if (++turn % (kSanitized ? 40 : 6) != 0) continue;
+    cases::FilterCall expected(c);
+    cases::FilterCall found(c);
+    ASSERT_EQ(tokendraw_apply_filter_host(cpu(), &expected.filter), TOKENDRAW_OK);
+    EXPECT_EQ(tokendraw_apply_filter_host(sampler.get(), &found.filter), TOKENDRAW_OK)
+        << tokendraw_last_error_message();
+    EXPECT_TRUE(found == expected) << c.text();
+  }
+  for (const cases::SoftmaxCase& c : cases::softmax_cases({517})) {
+    cases::SoftmaxCall expected(c);
+    cases::SoftmaxCall found(c);
+    ASSERT_EQ(tokendraw_compute_softmax_host(cpu(), &expected.softmax), TOKENDRAW_OK);
+    EXPECT_EQ(tokendraw_compute_softmax_host(sampler.get(), &found.softmax), TOKENDRAW_OK)
+        << tokendraw_last_error_message();
+    EXPECT_TRUE(found.status == expected.status && found.output == expected.output) << c.text();
+  }
+  for (const cases::PrefixSumCase& c : cases::prefix_sum_cases({2500})) {
+    cases::PrefixSumCall expected(c);
+    cases::PrefixSumCall found(c);
+    ASSERT_EQ(tokendraw_compute_prefix_sum_host(cpu(), &expected.sum), TOKENDRAW_OK);
+    EXPECT_EQ(tokendraw_compute_prefix_sum_host(sampler.get(), &found.sum), TOKENDRAW_OK)
+        << tokendraw_last_error_message();
+    EXPECT_TRUE(found.status == expected.status && found.output == expected.output) << c.text();
+  }
+  EMULATOR(simt_reset)();
+}
+
 class GpuOperationFailures : public testing::Test {
  protected:
   void SetUp() override {
@@ -121,14 +156,14 @@ class GpuOperationFailures : public testing::Test {
 
 TEST_F(GpuOperationFailures, OfCallsWithHostMemory) {
   for (const bool in_place : {false, true}) {
-    SoftmaxCase c;
+    cases::SoftmaxCase c;
     c.in_place = in_place;
-    SoftmaxCall expected(c);
+    cases::SoftmaxCall expected(c);
     ASSERT_EQ(tokendraw_compute_softmax_host(cpu(), &expected.softmax), TOKENDRAW_OK);
     for (const Fault& fault : kFaults) {
       for (const bool stands_in : {true, false}) {
         const SamplerPointer sampler = make_gpu_sampler(stands_in);
-        SoftmaxCall found(c);
+        cases::SoftmaxCall found(c);
         EMULATOR(simt_fail_next)(fault.call, 0, fault.code);
         const TokendrawStatus status = tokendraw_compute_softmax_host(sampler.get(), &found.softmax);
         EXPECT_NE(std::string(tokendraw_last_error_message()).find(fault.message), std::string::npos)
@@ -149,9 +184,9 @@ TEST_F(GpuOperationFailures, OfCallsWithHostMemory) {
 
 // In place the CPU cannot begin anew once results were copied over the input.
 TEST_F(GpuOperationFailures, OfTheCopyBackInPlace) {
-  SoftmaxCase c;
+  cases::SoftmaxCase c;
   c.in_place = true;
-  SoftmaxCall call(c);
+  cases::SoftmaxCall call(c);
   const SamplerPointer sampler = make_gpu_sampler(true);
   EMULATOR(simt_fail_next)(SIMT_CALL_COPY, 3, SIMT_INVALID_VALUE);  // input, temperatures, output, then the status
   EXPECT_EQ(tokendraw_compute_softmax_host(sampler.get(), &call.softmax), TOKENDRAW_ERROR_BACKEND_FAILED);
@@ -186,13 +221,13 @@ class OnDevice {
 TEST_F(GpuOperationFailures, OfCallsWithDeviceMemory) {
   for (const bool in_place : {false, true}) {
     for (const bool fails : {false, true}) {
-      SoftmaxCase c;
+      cases::SoftmaxCase c;
       c.gap = 3;
       c.in_place = in_place;
-      SoftmaxCall expected(c);
+      cases::SoftmaxCall expected(c);
       expected.softmax.temperature_per_row = nullptr;
       ASSERT_EQ(tokendraw_compute_softmax_host(cpu(), &expected.softmax), TOKENDRAW_OK);
-      SoftmaxCall call(c);
+      cases::SoftmaxCall call(c);
       const SamplerPointer sampler = make_gpu_sampler(true);
       const OnDevice input(call.input);
       const OnDevice output(call.output);

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // tokendraw-hip-selftest: what the owner of an AMD GPU runs first. Samples small batches by every kernel on every
-// device and compares each answer with the reference, which is in this program too. One line a case.
+// device and compares each answer with the reference, which is in this program too; then the building blocks, with the
+// CPU's. One line a case.
 //
 //   tokendraw-hip-selftest [--rows N] [--only TEXT]
-//     --rows N     at most so many rows of every case [all, up to 24]
+//     --rows N     at most so many rows of every case, and a tenth of the building blocks' [all, up to 24]
 //     --only TEXT  only cases whose line contains TEXT
 //
 // Exit codes: 0 all agree, 1 a difference or a failure, 2 wrong arguments, 3 no device
@@ -19,6 +20,7 @@
 #include <string>
 #include <vector>
 
+#include "block_cases.h"
 #include "case_batch.h"
 #include "cases.h"
 #include "linked_backend.h"
@@ -158,6 +160,22 @@ void run_case(const Options& options, const cases::Case& c, const Way& way, Toke
   if (!problem.empty()) ++counts->failed;
 }
 
+// Building blocks have a kernel for each dtype, and no ways.
+void run_blocks(const Options& options, TokendrawSampler* gpu, TokendrawSampler* cpu, const std::string& target,
+                Counts* counts) {
+  constexpr int64_t kMostColumns = 5000;  // long enough for several turns of a block
+  for (const cases::BlockCase& c : cases::list_block_cases({options.rows < Options().rows, kMostColumns})) {
+    const std::string line = target + ", " + c.name;
+    if (line.find(options.only) == std::string::npos) continue;
+    ++counts->cases;
+    const std::string problem = c.compare(cpu, gpu);
+    std::printf("%s %s%s%s\n", problem.empty() ? "ok    " : "FAILED", line.c_str(), problem.empty() ? "" : ": ",
+                problem.c_str());
+    std::fflush(stdout);
+    if (!problem.empty()) ++counts->failed;
+  }
+}
+
 // False: the device could not be used.
 bool run_device(const Options& options, int32_t device, Counts* counts) {
   TokendrawDeviceInfo info = {};
@@ -191,6 +209,9 @@ bool run_device(const Options& options, int32_t device, Counts* counts) {
       }
     }
   }
+  const Sampler gpu = make_sampler(TOKENDRAW_BACKEND_HIP, device, TOKENDRAW_ALGORITHM_AUTO);
+  if (gpu == nullptr) return false;
+  run_blocks(options, gpu.get(), reference.get(), info.target, counts);
   return true;
 }
 

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "agreement.h"
+#include "block_cases.h"
 #include "cases.h"
 #include "commands.h"
 #include "distribution.h"
@@ -55,7 +56,7 @@ bool selected(const CheckOptions& options, std::string_view id) {
 // The case list with this seed.
 std::vector<cases::Case> select_cases(const CheckOptions& options, uint64_t seed) {
   if (!options.only_case.empty()) {
-    if (options.only_case.starts_with(kDistribution)) return {};
+    if (options.only_case.starts_with(kDistribution) || options.only_case.starts_with(cases::kBlocks)) return {};
     const auto c = cases::parse_case_id(options.only_case);
     if (!c) throw CliError(kExitUsage, fmt::format("--case: '{}' is no case", options.only_case));
     return {*c};
@@ -92,6 +93,17 @@ std::vector<DistributionRun> select_distribution_runs(const CheckOptions& option
     }
   }
   return runs;
+}
+
+// Building blocks have no algorithms to choose from.
+std::vector<cases::BlockCase> select_block_cases(const CheckOptions& options) {
+  std::vector<cases::BlockCase> chosen;
+  if (options.algorithm_given) return chosen;
+  const bool one = !options.only_case.empty();
+  for (const cases::BlockCase& c : cases::list_block_cases({options.quick && !one, options.max_vocab})) {
+    if (selected(options, c.name)) chosen.push_back(c);
+  }
+  return chosen;
 }
 
 int32_t count_devices(TokendrawBackend backend) {
@@ -236,6 +248,71 @@ bool check_distribution(const CheckOptions& options, const std::vector<Distribut
   return failures == 0;
 }
 
+// A sampler that the building blocks are checked on.
+struct BlockPath {
+  std::string name;
+  SamplerHandle sampler;
+};
+
+// Every number of threads, or every device. The CPU's blocks do not know SIMD targets.
+std::vector<BlockPath> block_paths(const CheckOptions& options) {
+  const PathChoice chosen = Agreement(choose_paths(options)).paths();
+  std::vector<BlockPath> paths;
+  SamplerChoice choice = options.path;
+  if (on_cpu(options)) {
+    for (const int32_t threads : chosen.threads) {
+      choice.threads = threads;
+      paths.push_back({fmt::format("threads: {}", threads), make_sampler(choice)});
+    }
+  } else {
+    for (const int32_t device : chosen.devices) {
+      choice.device = device;
+      paths.push_back(
+          {fmt::format("{} device {}", tokendraw_backend_name(choice.backend), device), make_sampler(choice)});
+    }
+  }
+  return paths;
+}
+
+// Every building block on every path beside one thread of the CPU, and beside its definition. Returns whether all
+// agree.
+bool check_blocks(const CheckOptions& options, const std::vector<cases::BlockCase>& chosen) {
+  SamplerChoice choice;
+  choice.backend = TOKENDRAW_BACKEND_CPU;
+  choice.threads = 1;
+  const SamplerHandle one_thread = make_sampler(choice);
+  choice.algorithm = TOKENDRAW_ALGORITHM_REFERENCE;
+  const SamplerHandle reference = make_sampler(choice);
+  const std::vector<BlockPath> paths = block_paths(options);
+  write_output("building blocks: softmax, prefix sums, random numbers, filters\n");
+  flush_output();
+  size_t differences = 0;
+  size_t comparisons = 0;
+  {
+    ProgressBar progress;
+    for (size_t i = 0; i < chosen.size(); ++i) {
+      const cases::BlockCase& c = chosen[i];
+      progress.update(static_cast<double>(i) / static_cast<double>(chosen.size()), c.name);
+      for (const BlockPath& path : paths) {
+        std::string problem = c.compare(one_thread.get(), path.sampler.get());
+        ++comparisons;
+        if (problem.empty() && c.compare_with_definition) {
+          problem = c.compare_with_definition(reference.get(), path.sampler.get());
+          ++comparisons;
+        }
+        if (problem.empty() || ++differences > kShownDifferences) continue;
+        progress.clear();
+        write_output(fmt::format("DIFFERENCE {} ({}): {}\n  reproduce: tokendraw check --case '{}'{}\n", c.name,
+                                 path.name, problem, c.name, backend_option(options)));
+        flush_output();
+      }
+    }
+  }
+  write_output(fmt::format("  {} calls, compared {} times: {}\n", chosen.size(), comparisons,
+                           differences == 0 ? "all agree" : fmt::format("{} DIFFERENCES", differences)));
+  return differences == 0;
+}
+
 ExitCode run_check(const CheckOptions& options) {
   if (!on_cpu(options) && options.path.algorithm == TOKENDRAW_ALGORITHM_REFERENCE) {
     throw CliError(kExitUsage, fmt::format("--algorithm: {} runs on the cpu only",
@@ -244,16 +321,19 @@ ExitCode run_check(const CheckOptions& options) {
   make_sampler(options.path);  // once before all else: is the backend there, and the device?
   const std::vector<cases::Case> chosen = select_cases(options, options.seed);
   const std::vector<DistributionRun> runs = select_distribution_runs(options);
-  if (chosen.empty() && runs.empty()) throw CliError(kExitUsage, "no case has that name");
+  const std::vector<cases::BlockCase> blocks = select_block_cases(options);
+  if (chosen.empty() && runs.empty() && blocks.empty()) throw CliError(kExitUsage, "no case has that name");
   if (options.list) {
     for (const cases::Case& c : chosen) write_output(cases::case_id(c) + "\n");
     for (const DistributionRun& run : runs) write_output(run.id + "\n");
+    for (const cases::BlockCase& block : blocks) write_output(block.name + "\n");
     return kExitOk;
   }
   const auto start = std::chrono::steady_clock::now();
   bool passed = true;
   if (!chosen.empty()) passed = check_agreement(options, chosen);
   if (!runs.empty()) passed = check_distribution(options, runs) && passed;
+  if (!blocks.empty()) passed = check_blocks(options, blocks) && passed;
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
   write_output(fmt::format("{} in {:.1f} s\n", passed ? "passed" : "FAILED", seconds.count()));
   return passed ? kExitOk : kExitDifference;

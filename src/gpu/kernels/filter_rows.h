@@ -1,113 +1,121 @@
 // SPDX-License-Identifier: Apache-2.0
-// Filters as operations, one block a row: the search of request/filter_row.h with the block as its reader, then the
-// token, then the results. The passes after the first come from the cache for rows that it holds.
+// Filters as operations: of rows that a cluster holds in shared memory, which are read from memory once, and of any
+// rows by a block each.
 #pragma once
 
-#include "gpu/kernels/stored_row.h"
+#include "gpu/kernels/filter_list.h"
+#include "gpu/kernels/write_part.h"
 #include "gpu/operation_kernels.h"
-#include "gpu/primitives/block.h"
-#include "request/filter_row.h"
 
 namespace tokendraw::gpu {
 
-// kProbabilities: floats; else logits of the dtype.
-template <request::Dtype kDtype, bool kProbabilities, int kWave>
-struct FilterReader {
-  using BlockOf = Block<kOperationThreads, kWave>;
-  using Bits = typename Stored<kDtype>::Bits;
+// Writes the block's part of the row.
+template <request::Dtype kDtype, typename Part>
+TOKENDRAW_DEVICE void write_filtered(const request::Operation& operation, int64_t row, const Part& part,
+                                     const typename Part::Weights& weights, const request::FilterCut& cut, bool empty,
+                                     bool greedy) {
+  const bool mask = operation.filter.mask;
+  const FilterTest test(cut.cut);
+  const double inverse = empty ? 0.0 : draw::div_rn(1.0, static_cast<double>(cut.mass));
+  const uint32_t nothing = draw::float_bits(mask && !Part::kOfProbabilities ? -draw::infinity() : 0.0f);
+  write_part<kDtype, request::Dtype::kF32, Part::kIsResident>(
+      part.source, part.block.first, part.own, [&](int32_t line) { return part.words(line); },
+      reinterpret_cast<uint32_t*>(request::row_of(operation.output, row)),
+      [&](int32_t id, const auto& x, auto& made) {
+        constexpr int kCount = static_cast<int>(sizeof(x) / sizeof(x[0]));
+        bool any = false;
+        float clean[kCount];
+#pragma unroll
+        for (int i = 0; i < kCount; ++i) {
+          bool bad = false;
+          clean[i] = Part::kOfProbabilities ? draw::clean_probability(x[i], bad) : draw::add_rn(x[i], 0.0f);
+          any = any || test.keeps(id + i, clean[i]);
+          made[i] = nothing;
+        }
+        if (empty || !any) return;
+#pragma unroll
+        for (int i = 0; i < kCount; ++i) {
+          if (!test.keeps(id + i, clean[i])) continue;
+          made[i] = draw::float_bits(mask     ? clean[i]
+                                     : greedy ? 1.0f
+                                              : static_cast<float>(draw::mul_rn(weights.as_double(clean[i]), inverse)));
+        }
+      });
+}
 
-  StoredRow<kOperationThreads, Bits> row;
-  request::FilterRule rule;
-
-  TOKENDRAW_DEVICE static float clean(Bits bits, bool& bad) {
-    const float x = LogitBits<kDtype>::to_float(bits);
-    if constexpr (kProbabilities) return draw::clean_probability(x, bad);
-    return draw::add_rn(draw::nan_to_minus_infinity(x, bad), 0.0f);
+template <request::Dtype kDtype, bool kProbabilities, int kWave, bool kResident>
+TOKENDRAW_DEVICE void filter_row(const request::Operation& operation, int64_t row, const ResidentShape& shape) {
+  using Part = FilterPart<kDtype, kProbabilities, kWave, kResident>;
+  auto& s = Part::shared();
+  const request::Filter& f = operation.filter;
+  if constexpr (kResident) {
+    Part::Team::prepare();
+    platform::cluster_arrive();
   }
-  TOKENDRAW_DEVICE uint64_t weight(float x) const {
-    if (rule.params.greedy) return 0;
-    if constexpr (kProbabilities) return rule.probability.weight(x);
-    if (rule.max == draw::infinity()) return x == rule.max ? draw::kWeightOne : 0;
-    return draw::exp2_fixed_quick(draw::mul_rn(draw::sub_rn(x, rule.max), rule.params.scale));
+  Part part(operation, row, shape);
+  platform::wait_for_earlier_kernels();
+  platform::let_next_kernel_begin();
+  part.begin_read();
+  if (platform::thread_index() == 0) s.valid = request::read_filter_params(operation, row, &s.rule) ? 1 : 0;
+  part.finish_read();
+  bool bad = false;
+  const float largest_of_lane = part.largest_of_lane(&bad);
+  bad = platform::block_any(bad);
+  if constexpr (kResident) platform::cluster_wait();  // all blocks have begun
+  const float max = tell_maxima<Part>(largest_of_lane, &bad);
+  const bool valid = s.valid != 0;
+  if (valid && platform::thread_index() == 0) request::set_filter_max(f, row, max, &s.rule);
+  platform::block_barrier();
+  const bool empty = !valid || s.rule.nothing;
+  const bool greedy = !empty && s.rule.params.greedy;
+  const typename Part::Weights weights = {max, valid ? s.rule.params.scale : 0.0f, s.rule.probability};
+  uint32_t status = draw::kBadParameter;
+  if (valid) {
+    status = (bad ? uint32_t{kProbabilities ? draw::kBadProbability : draw::kNanLogit} : 0u) |
+             (empty ? uint32_t{draw::kNoCandidate} : 0u);
   }
-  TOKENDRAW_DEVICE float read_max(uint32_t* status) const {
-    float largest = kProbabilities ? 0.0f : -draw::infinity();
-    bool bad = false;
-    row.visit([&](int64_t, Bits bits) { largest = platform::max_number(largest, clean(bits, bad)); });
-    if (platform::block_any(bad)) *status |= kProbabilities ? draw::kBadProbability : draw::kNanLogit;
-    return draw::add_rn(BlockOf::max(largest), 0.0f);
-  }
-  template <typename Visit>
-  TOKENDRAW_DEVICE void visit(bool with_weights, const Visit& visit) const {
-    bool bad = false;
-    row.visit([&](int64_t id, Bits bits) {
-      const float x = clean(bits, bad);
-      visit(static_cast<int32_t>(id), x, with_weights ? weight(x) : 0);
+  request::FilterCut cut;
+  int32_t token = -1;
+  if (greedy) {
+    const auto is_best = [=](int32_t, float x) { return uint64_t{x == max ? 1u : 0u}; };
+    uint64_t own = 0;
+    part.visit_vectors([&](int32_t id, const float(&x)[Part::kWidth]) {
+#pragma unroll
+      for (int i = 0; i < Part::kWidth; ++i) own += is_best(id + i, x[i]);
     });
-  }
-  TOKENDRAW_DEVICE void sum(uint64_t* values, int count) const {
-    for (int i = 0; i < count; i += 2) {
-      const auto sums = BlockOf::sum_both(values[i], i + 1 < count ? values[i + 1] : 0);
-      values[i] = sums.first;
-      if (i + 1 < count) values[i + 1] = sums.second;
+    token = find_in_order(
+                part, own, [](uint64_t) { return uint64_t{0}; }, is_best)
+                .id;
+    cut = {request::filter_key(max, token), 1, draw::kWeightOne};
+  } else if (!empty) {
+    const FilterAsked asked = asked_of(s.rule.params, static_cast<int32_t>(operation.columns));
+    const uint64_t cut_m = key_of_min_p<Part>(weights, s.rule.min_weight);
+    if (!filter_by_list(operation, row, part, weights, asked, cut_m, &cut, &token)) {
+      cut.cut = search_cut(part, weights, asked, cut_m);
+      token = finish_filter(operation, row, part, weights, &cut);
     }
   }
-
-  // The smallest id at which the running sum of what is kept exceeds the target.
-  TOKENDRAW_DEVICE int32_t draw_token(const request::FilterMap& map, uint64_t target) const {
-    bool bad = false;
-    for (int64_t first = 0; first < row.size; first += kOperationThreads) {
-      const int64_t id = first + platform::thread_index();
-      uint64_t own = 0;
-      if (id < row.size) {
-        const float x = clean(row.data[id], bad);
-        own = map.kept_weight(static_cast<int32_t>(id), x, weight(x));
-      }
-      const auto sums = BlockOf::exclusive_sum(own);
-      if (sums.second > target) {
-        const bool mine = sums.first <= target && target - sums.first < own;
-        return static_cast<int32_t>(BlockOf::broadcast(mine, static_cast<uint64_t>(id)).first);
-      }
-      target -= sums.second;
-    }
-    return -1;  // not reached: the target is below the sum
+  if (platform::thread_index() == 0 && (!kResident || platform::cluster_rank() == 0)) {
+    request::write_filter_row(operation, row, status, cut, token);
   }
-};
+  if (operation.output.data == nullptr) return;
+  platform::block_barrier();  // in place no thread may write before all have read
+  write_filtered<kDtype>(operation, row, part, weights, cut, empty, greedy);
+}
 
 template <request::Dtype kDtype, bool kProbabilities, int kWave>
 TOKENDRAW_KERNEL void TOKENDRAW_LAUNCH_BOUNDS(kOperationThreads, 2)
     filter_rows(const TOKENDRAW_GRID_CONSTANT request::Operation operation) {
-  using Reader = FilterReader<kDtype, kProbabilities, kWave>;
-  using Bits = typename Reader::Bits;
-  const int64_t row = platform::block_x();
-  const request::Filter& f = operation.filter;
-  Reader reader = {{reinterpret_cast<const Bits*>(request::row_of(operation.input, row)), operation.columns}, {}};
-  request::FilterCut cut;
-  uint32_t status = 0;
-  bool empty = true;
-  reader.rule.of_probabilities = kProbabilities;
-  if (!request::read_filter_params(operation, row, &reader.rule)) {
-    status = draw::kBadParameter;
-  } else {
-    request::set_filter_max(f, row, reader.read_max(&status), &reader.rule);
-    empty = reader.rule.nothing;
-    if (empty) status |= draw::kNoCandidate;
-    if (!empty) cut = request::find_filter_cut(reader, reader.rule, static_cast<int32_t>(operation.columns));
+  filter_row<kDtype, kProbabilities, kWave, false>(operation, platform::block_x(), {});
+}
+
+template <request::Dtype kDtype, bool kProbabilities, int kWave>
+TOKENDRAW_KERNEL void TOKENDRAW_LAUNCH_BOUNDS(kOperationThreads, 2)
+    filter_resident(const TOKENDRAW_GRID_CONSTANT request::Operation operation,
+                    const TOKENDRAW_GRID_CONSTANT ResidentShape shape) {
+  if constexpr (platform::kHasClusters) {
+    filter_row<kDtype, kProbabilities, kWave, true>(operation, platform::block_x() >> shape.cluster_shift, shape);
   }
-  const request::FilterMap map = request::make_filter_map(f, reader.rule, cut, empty);
-  int32_t token = -1;
-  if (f.tokens != nullptr && !empty) {
-    token = reader.draw_token(map, draw::draw_target(request::filter_random(f, row), cut.mass));
-  }
-  if (platform::thread_index() == 0) request::write_filter_row(operation, row, status, cut, token);
-  if (operation.output.data == nullptr) return;
-  platform::block_barrier();  // in place no thread may write before all have read
-  reader.row.map(reinterpret_cast<float*>(request::row_of(operation.output, row)), [&](int64_t id, Bits bits) {
-    bool bad = false;
-    const float x = Reader::clean(bits, bad);
-    // Of an empty row the rule may not be known.
-    return map.result(static_cast<int32_t>(id), x, empty ? 0 : reader.weight(x));
-  });
 }
 
 }  // namespace tokendraw::gpu

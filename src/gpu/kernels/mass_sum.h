@@ -2,6 +2,7 @@
 // Sums of weights, of one thread.
 #pragma once
 
+#include "draw/double_math.h"
 #include "draw/exp2_fixed.h"
 #include "gpu/primitives/warp.h"
 
@@ -14,6 +15,7 @@ class MassSum {
   TOKENDRAW_DEVICE void add(float y) { sum_ += weight_of(y); }
   TOKENDRAW_DEVICE uint64_t value() const { return sum_; }
   TOKENDRAW_DEVICE static uint64_t weight_of(float y) { return draw::exp2_fixed_quick(y); }
+  TOKENDRAW_DEVICE static double weight_as_double(float y) { return static_cast<double>(weight_of(y)); }
 
  private:
   uint64_t sum_ = 0;
@@ -28,6 +30,10 @@ class MassSum<true> {
   TOKENDRAW_DEVICE uint64_t value() const { return integer_of(sum_); }
   TOKENDRAW_DEVICE static uint64_t weight_of(float y) {
     return integer_of(platform::add_toward_zero(kZero, draw::exp2_unrounded(y)));
+  }
+  // An addition takes less time than a conversion.
+  TOKENDRAW_DEVICE static double weight_as_double(float y) {
+    return draw::add_rn(platform::add_toward_zero(kZero, draw::exp2_unrounded(y)), -kZero);
   }
 
  private:

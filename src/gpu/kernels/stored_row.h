@@ -76,4 +76,11 @@ TOKENDRAW_DEVICE typename Stored<kDtype>::Bits bits_of_value(double value) {
   if constexpr (kDtype == request::Dtype::kBf16) return draw::float_to_bf16(draw::round_to_odd(value));
 }
 
+// The same for a probability of at least 2^-126, or 0, in fewer instructions.
+template <request::Dtype kDtype>
+TOKENDRAW_DEVICE typename Stored<kDtype>::Bits bits_of_share(double value) {
+  if constexpr (kDtype == request::Dtype::kBf16) return draw::share_to_bf16(value);
+  return bits_of_value<kDtype>(value);
+}
+
 }  // namespace tokendraw::gpu

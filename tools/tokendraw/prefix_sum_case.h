@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-namespace tokendraw::test {
+namespace tokendraw::cases {
 
 struct PrefixSumCase {
   TokendrawNumber number = TOKENDRAW_NUMBER_F32;
@@ -120,4 +120,4 @@ inline std::vector<PrefixSumCase> prefix_sum_cases(const std::vector<int32_t>& v
   return list;
 }
 
-}  // namespace tokendraw::test
+}  // namespace tokendraw::cases

@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-namespace tokendraw::test {
+namespace tokendraw::cases {
 
 struct SoftmaxCase {
   TokendrawDtype dtype = TOKENDRAW_DTYPE_F32;
@@ -42,8 +42,8 @@ struct SoftmaxCall {
   explicit SoftmaxCall(const SoftmaxCase& c) {
     const int64_t stride = c.vocab + c.gap;
     const int64_t elements = c.lead + kSoftmaxRows * stride;
-    const size_t in_bytes = cases::dtype_bytes(c.dtype);
-    const size_t out_bytes = cases::dtype_bytes(c.output_dtype);
+    const size_t in_bytes = dtype_bytes(c.dtype);
+    const size_t out_bytes = dtype_bytes(c.output_dtype);
     input.assign(static_cast<size_t>(elements) * in_bytes, 0xff);  // NaN between the rows
     output.assign(static_cast<size_t>(elements) * out_bytes, 0x5a);
     for (int64_t row = 0; row < kSoftmaxRows; ++row) fill_row(c, row, c.lead + row * stride);
@@ -65,10 +65,10 @@ struct SoftmaxCall {
   SoftmaxCall& operator=(const SoftmaxCall&) = delete;
 
   float logit(int64_t row, int64_t id) const {
-    return cases::load_logit(softmax.input, row * softmax.input_stride + id, softmax.dtype);
+    return load_logit(softmax.input, row * softmax.input_stride + id, softmax.dtype);
   }
   float result(int64_t row, int64_t id) const {
-    return cases::load_logit(softmax.output, row * softmax.output_stride + id, softmax.output_dtype);
+    return load_logit(softmax.output, row * softmax.output_stride + id, softmax.output_dtype);
   }
 
  private:
@@ -88,7 +88,7 @@ struct SoftmaxCall {
       if (row == 8 && (id == 0 || id == c.vocab - 1)) x = kInfinity;
       if (row == 9) x = -kInfinity;
       if (row == 10) x = id % 7 == 3 ? 9.0f : x > 8.0f ? 8.0f : x;
-      cases::store_logit_bits(input.data(), first + id, c.dtype, cases::encode_logit(x, c.dtype));
+      store_logit_bits(input.data(), first + id, c.dtype, encode_logit(x, c.dtype));
     }
     constexpr float kTemperatures[] = {1.0f, 0.7f, 1.5f, kInfinity, 1.0f, 0.05f, 1.0f, 2.0f, 1.0f, 1.0f, 0.0f, -1.0f};
     temperatures.push_back(kTemperatures[row]);
@@ -109,7 +109,7 @@ inline std::vector<SoftmaxCase> softmax_cases(const std::vector<int32_t>& vocabs
         c.seed = seed;
         list.push_back(c);
         c.log = !c.log;
-        c.in_place = cases::dtype_bytes(dtype) == cases::dtype_bytes(output_dtype);
+        c.in_place = dtype_bytes(dtype) == dtype_bytes(output_dtype);
         list.push_back(c);
       }
     }
@@ -117,4 +117,4 @@ inline std::vector<SoftmaxCase> softmax_cases(const std::vector<int32_t>& vocabs
   return list;
 }
 
-}  // namespace tokendraw::test
+}  // namespace tokendraw::cases

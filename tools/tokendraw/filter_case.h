@@ -10,17 +10,17 @@
 #include <string>
 #include <vector>
 
-#include "support/prefix_sum_case.h"
+#include "prefix_sum_case.h"
 
-namespace tokendraw::test {
+namespace tokendraw::cases {
 
-struct FilterSetting {
+struct FilterCaseSetting {
   float temperature;
   int32_t top_k;
   float top_p;
   float min_p;
 };
-inline constexpr FilterSetting kFilterSettings[] = {
+inline constexpr FilterCaseSetting kFilterCaseSettings[] = {
     {1.0f, 0, 1.0f, 0.0f},        {1.0f, 1, 1.0f, 0.0f},     {0.7f, 5, 1.0f, 0.0f},    {1.0f, 50, 1.0f, 0.0f},
     {1.5f, 0, 0.9f, 0.0f},        {1.0f, 0, 0.0f, 0.0f},     {1.0f, 0, 1.0f, 0.05f},   {1.0f, 0, 1.0f, 1.0f},
     {1.0f, 40, 0.5f, 0.0f},       {0.8f, 40, 0.9f, 0.1f},    {2.0f, 200, 0.99f, 0.0f}, {0.0f, 3, 0.5f, 0.1f},
@@ -31,7 +31,7 @@ struct FilterCase {
   TokendrawForm form = TOKENDRAW_FORM_LOGITS;
   TokendrawDtype dtype = TOKENDRAW_DTYPE_F32;
   int32_t vocab = 500;
-  FilterSetting setting = kFilterSettings[0];
+  FilterCaseSetting setting = kFilterCaseSettings[0];
   TokendrawTopPBase base = TOKENDRAW_TOP_P_AFTER_TOP_K;
   bool masking = false;
   bool in_place = false;
@@ -63,7 +63,7 @@ struct FilterCall {
 
   explicit FilterCall(const FilterCase& c) {
     const int64_t stride = c.vocab + c.gap;
-    const size_t bytes = cases::dtype_bytes(c.dtype);
+    const size_t bytes = dtype_bytes(c.dtype);
     input.assign(static_cast<size_t>(kFilterRows * stride) * bytes, 0xff);
     output.assign(static_cast<size_t>(kFilterRows * stride), 77.0f);
     std::mt19937 engine(static_cast<uint32_t>(c.vocab) + static_cast<uint32_t>(c.form));
@@ -71,7 +71,7 @@ struct FilterCall {
       for (int32_t id = 0; id < c.vocab; ++id) {
         const float x = c.form == TOKENDRAW_FORM_LOGITS ? logit(row, id, c.vocab, engine)
                                                         : probability_of_kind(row, id, c.vocab, engine);
-        cases::store_logit_bits(input.data(), row * stride + id, c.dtype, cases::encode_logit(x, c.dtype));
+        store_logit_bits(input.data(), row * stride + id, c.dtype, encode_logit(x, c.dtype));
       }
       const bool bad = row == 3;
       temperatures.push_back(c.setting.temperature);
@@ -145,7 +145,7 @@ inline std::vector<FilterCase> filter_cases(const std::vector<int32_t>& vocabs) 
   std::vector<FilterCase> list;
   int turn = 0;
   for (const int32_t vocab : vocabs) {
-    for (const FilterSetting& setting : kFilterSettings) {
+    for (const FilterCaseSetting& setting : kFilterCaseSettings) {
       for (const auto base : {TOKENDRAW_TOP_P_AFTER_TOP_K, TOKENDRAW_TOP_P_ALL, TOKENDRAW_TOP_P_AFTER_ALL}) {
         ++turn;
         const auto dtype = static_cast<TokendrawDtype>(turn % 4 % 3);
@@ -162,4 +162,4 @@ inline std::vector<FilterCase> filter_cases(const std::vector<int32_t>& vocabs) 
   return list;
 }
 
-}  // namespace tokendraw::test
+}  // namespace tokendraw::cases

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-namespace tokendraw::test {
+namespace tokendraw::cases {
 
 struct RandomCase {
   TokendrawGenerator generator = TOKENDRAW_GENERATOR_PHILOX;
@@ -72,4 +72,4 @@ inline std::vector<RandomCase> random_cases(const std::vector<int64_t>& counts) 
   return list;
 }
 
-}  // namespace tokendraw::test
+}  // namespace tokendraw::cases
