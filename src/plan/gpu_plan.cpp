@@ -24,9 +24,8 @@ int64_t list_slots(const Shape& shape) { return 2 * (shape.bias_entries + shape.
 
 // The blocks of a cluster that holds a row, 0 if none can: as many as leave no multiprocessor without one, for a
 // block's share is then read and searched soonest; but no share so large that fewer blocks fit into a multiprocessor,
-// nor so small that warps have nothing to do. Unless it is asked for, all rows must find room at the same time: where
-// they would wait for one another a block for each row is as fast or faster. Sets *lines_each to the lines that a block
-// has at most.
+// nor so small that warps have nothing to do. Unless it is asked for, most rows must find room at the same time: where
+// many would wait for others another way is as fast or faster. Sets *lines_each to the lines that a block has at most.
 int32_t choose_cluster(const Shape& shape, bool asked, const DeviceFacts& facts, int32_t source_lines,
                        int32_t* lines_each) {
   if (facts.cluster_blocks < 2 || (!asked && shape.rows > kGpuMaxClusterRows)) return 0;
@@ -37,7 +36,7 @@ int32_t choose_cluster(const Shape& shape, bool asked, const DeviceFacts& facts,
   const int32_t room = facts.block_shared_bytes - kGpuClusterStaticBytes;
   const int64_t rows = shape.rows > 1 ? shape.rows : 1;
   const int32_t warps = kGpuClusterThreads / facts.wave_width;
-  int32_t blocks = 1;
+  int32_t blocks = 2;  // one that is alone has nobody to send to, and a launch without a cluster no such instruction
   for (; 2 * blocks <= facts.cluster_blocks; blocks *= 2) {
     *lines_each = lines(blocks);
     const bool small = int64_t{*lines_each} * line_bytes <= kClusterPartBytes;
@@ -52,7 +51,7 @@ int32_t choose_cluster(const Shape& shape, bool asked, const DeviceFacts& facts,
   constexpr int32_t kSystemBytes = 1024;
   int64_t at_once = (facts.block_shared_bytes + kSystemBytes) / (bytes + kGpuClusterStaticBytes + kSystemBytes);
   if (at_once > kGpuClusterBlocksAtOnce) at_once = kGpuClusterBlocksAtOnce;
-  return rows * blocks <= at_once * facts.compute_units ? blocks : 0;
+  return 2 * rows * blocks <= kGpuClusterHalfTurns * at_once * facts.compute_units ? blocks : 0;
 }
 
 // Blocks of kGpuBlockThreads that a multiprocessor holds at the same time: what the kernels are compiled for at least.

@@ -31,6 +31,9 @@ inline constexpr int32_t kGpuRowStateBytes = 256;  // of a row's inputs, kept fr
 // Of the kernel whose clusters of blocks hold rows in shared memory. More rows are served sooner by a block each: on an
 // H200 the two ways meet between 64 and 128 rows (docs/performance.md).
 inline constexpr int64_t kGpuMaxClusterRows = 64;
+// Half as many rows again as find room at the same time; 64 f32 rows of 128256 are 1.3 times as many, and top-k + top-p
+// takes 26 us so, 31 split over blocks (H200, docs/performance.md).
+inline constexpr int64_t kGpuClusterHalfTurns = 3;
 inline constexpr int32_t kGpuClusterThreads = 256;            // of a block
 inline constexpr int32_t kGpuClusterBlocksAtOnce = 3;         // that a multiprocessor has registers for
 inline constexpr int32_t kGpuClusterGroups = 128;             // of a block, at most

@@ -93,31 +93,55 @@ TOKENDRAW_HD bool read_lists(const Request& request, int64_t row, RowInputs* inp
   return draw::penalties_valid(inputs->penalties);
 }
 
-TOKENDRAW_HD bool read_row_random(const Request& request, int64_t row, RowInputs* inputs) {
-  inputs->seed = request.seed.at(row);
-  inputs->stream = request.stream_source == StreamSource::kRow ? static_cast<uint32_t>(row) : request.stream.at(row);
-  inputs->offset = request.offset.at(row);
+// What a row's random number is made of, as it is given.
+struct RawRowRandom {
+  uint64_t seed;
+  uint32_t stream;
+  uint64_t offset;
+  uint64_t random;  // handed in; of an f32 its bits
+};
+
+TOKENDRAW_HD RawRowRandom raw_row_random(const Request& request, int64_t row) {
+  RawRowRandom raw;
+  raw.seed = request.seed.at(row);
+  raw.stream = request.stream_source == StreamSource::kRow ? static_cast<uint32_t>(row) : request.stream.at(row);
+  raw.offset = request.offset.at(row);
+  raw.random = request.random_source == RandomSource::kU64   ? request.random_u64[row]
+               : request.random_source == RandomSource::kF32 ? draw::float_bits(request.random_f32[row])
+                                                             : 0;
+  return raw;
+}
+
+TOKENDRAW_HD bool use_row_random(const Request& request, const RawRowRandom& raw, RowInputs* inputs) {
+  inputs->seed = raw.seed;
+  inputs->stream = raw.stream;
+  inputs->offset = raw.offset;
   switch (request.random_source) {
     case RandomSource::kU64:
-      inputs->random = request.random_u64[row];
+      inputs->random = raw.random;
       return true;
-    case RandomSource::kF32:
-      if (!draw::is_unit_float(request.random_f32[row])) return false;
-      inputs->random = draw::random_from_unit_float(request.random_f32[row]);
+    case RandomSource::kF32: {
+      const float unit = draw::bits_float(static_cast<uint32_t>(raw.random));
+      if (!draw::is_unit_float(unit)) return false;
+      inputs->random = draw::random_from_unit_float(unit);
       return true;
+    }
     case RandomSource::kSeed:
       break;
   }
-  inputs->random = draw::random_bits(inputs->seed, inputs->stream, inputs->offset, draw::kPurposeDraw);
+  inputs->random = draw::random_bits(raw.seed, raw.stream, raw.offset, draw::kPurposeDraw);
   return true;
 }
 
+TOKENDRAW_HD draw::RawRowParams raw_row_params(const Request& request, int64_t row) {
+  return {request.temperature.at(row), request.top_k.at(row), request.top_p.at(row), request.min_p.at(row)};
+}
+
 // All but the random number.
-TOKENDRAW_HD bool read_row_params(const Request& request, int64_t row, RowInputs* inputs) {
+TOKENDRAW_HD bool use_row_params(const Request& request, int64_t row, const draw::RawRowParams& raw,
+                                 RowInputs* inputs) {
   inputs->logits = logits_of_row(request, row);
   if (inputs->logits == nullptr) return false;
-  const draw::RawRowParams raw = {request.temperature.at(row), request.top_k.at(row), request.top_p.at(row),
-                                  request.min_p.at(row)};
   if (!draw::row_params_valid(raw)) return false;
   inputs->dtype = request.dtype;
   inputs->vocab = request.vocab;
@@ -130,7 +154,8 @@ TOKENDRAW_HD bool read_row_params(const Request& request, int64_t row, RowInputs
 
 // Reads row `row` of the request's arrays. False: a parameter is bad (status BAD_PARAMETER), *inputs is unspecified.
 TOKENDRAW_HD bool read_row_inputs(const Request& request, int64_t row, RowInputs* inputs) {
-  return read_row_params(request, row, inputs) && read_row_random(request, row, inputs);
+  return use_row_params(request, row, raw_row_params(request, row), inputs) &&
+         use_row_random(request, raw_row_random(request, row), inputs);
 }
 
 // Writes a result to the request's outputs.

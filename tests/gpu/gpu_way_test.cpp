@@ -61,8 +61,8 @@ TEST_F(GpuWay, FollowsFromTheShape) {
     const char* way;
   };
   constexpr Expected kExpected[] = {
-      {1, TOKENDRAW_DTYPE_F32, "cluster"},       {49, TOKENDRAW_DTYPE_F32, "cluster"},
-      {50, TOKENDRAW_DTYPE_F32, "split"},        {64, TOKENDRAW_DTYPE_BF16, "cluster"},
+      {1, TOKENDRAW_DTYPE_F32, "cluster"},       {64, TOKENDRAW_DTYPE_F32, "cluster"},
+      {65, TOKENDRAW_DTYPE_F32, "block"},        {64, TOKENDRAW_DTYPE_BF16, "cluster"},
       {65, TOKENDRAW_DTYPE_BF16, "block"},       {264, TOKENDRAW_DTYPE_F32, "block"},
       {265, TOKENDRAW_DTYPE_F32, "small-block"}, {2048, TOKENDRAW_DTYPE_F16, "small-block"},
   };

@@ -42,6 +42,8 @@ constexpr const char* name_of(Meeting meeting) {
       return "warp_add";
     case Meeting::kLargest:
       return "warp_largest";
+    case Meeting::kInbox:
+      return "wait_for_inbox";
   }
   return "?";
 }

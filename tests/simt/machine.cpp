@@ -104,6 +104,8 @@ bool Scheduler::run(const std::function<void()>& kernel, const Schedule& schedul
   schedule_ = schedule;
   failed_ = false;
   idle_steps_ = 0;
+  messages_.clear();
+  inbox_waiters_.clear();
   state_ = (schedule.seed + 1) * 0x9e3779b97f4a7c15u | 1;
   for (int i = 0; i < 8; i++) draw();
   const uint32_t wave = machine.wave;
@@ -203,6 +205,20 @@ const uint64_t* meet_warp(Meeting meeting, int wave, uint64_t value, Site site) 
 uint32_t meet_block(Meeting meeting, bool value, Site site) {
   if (machine.lane == nullptr) throw std::logic_error("a device function was called outside a kernel");
   return scheduler.meet_block(meeting, value, site);
+}
+
+void announce_bytes(Inbox* inbox, uint32_t bytes, Site site) { scheduler.announce_bytes(inbox, bytes, site); }
+
+void send_bytes(void* to, const void* from, size_t bytes, Inbox* inbox, Site site) {
+  scheduler.send_bytes(to, from, bytes, inbox, site);
+}
+
+void wait_for_inbox(const Inbox* inbox, int wave, Site site) {
+  if (machine.lane == nullptr) throw std::logic_error("a device function was called outside a kernel");
+  if (static_cast<uint32_t>(wave) != machine.wave) {
+    fail(fmt::format("a function for warps of {} lanes on a device whose warps have {}", wave, machine.wave), site);
+  }
+  scheduler.wait_for_inbox(inbox, site);
 }
 
 uint32_t cluster_rank() { return static_cast<uint32_t>(machine.lane->block->place % machine.shape.cluster_blocks); }

@@ -40,8 +40,17 @@ enum class Meeting : uint8_t {
   kShuffleXor,
   kBallot,
   kAdd,
-  kLargest
+  kLargest,
+  kInbox
 };
+
+// Of a block, for one delivery of messages.
+struct alignas(8) Inbox {
+  uint32_t announcements_left;
+  int32_t bytes_left;
+  uint32_t state;
+};
+inline constexpr uint32_t kInboxOpen = 0x1b0c09e4u;
 
 struct Block;  // scheduler.h
 struct Warp;
@@ -95,6 +104,9 @@ bool run_grid(const GridShape& shape, uint32_t wave, const std::function<void()>
 [[noreturn]] void fail(std::string&& what, Site site);
 const uint64_t* meet_warp(Meeting meeting, int wave, uint64_t value, Site site);  // the values of all lanes
 uint32_t meet_block(Meeting meeting, bool value, Site site);                      // how many values were true
+void announce_bytes(Inbox* inbox, uint32_t bytes, Site site);
+void send_bytes(void* to, const void* from, size_t bytes, Inbox* inbox, Site site);
+void wait_for_inbox(const Inbox* inbox, int wave, Site site);
 void preempt(Site site);
 void check_address_slowly(uintptr_t address, size_t bytes, Site site);
 void* static_shared(const void* key, size_t bytes, const char* name);

@@ -150,13 +150,19 @@ struct CopyBarrier {
 inline constexpr bool kHasClusters = true;
 
 namespace simt {
+inline constexpr uint32_t kCopyReady = 0xc0b9a11cu;
 inline constexpr uint32_t kCopyBegun = 0xc0b9be61u;
 inline constexpr uint32_t kCopyDone = 0xc0b9d05eu;
 }  // namespace simt
 
+inline void prepare_copy(CopyBarrier* barrier, simt::Site site = simt::here()) {
+  simt::check_address(&barrier->state, sizeof barrier->state, site);
+  barrier->state = simt::kCopyReady;
+}
 inline void begin_copy(CopyBarrier* barrier, void* to, const void* from, uint32_t bytes,
                        simt::Site site = simt::here()) {
   simt::check_address(&barrier->state, sizeof barrier->state, site);
+  if (barrier->state != simt::kCopyReady) simt::fail("begin_copy of a copy that was not prepared", site);
   if (reinterpret_cast<uintptr_t>(to) % 16 != 0 || reinterpret_cast<uintptr_t>(from) % 16 != 0 || bytes % 16 != 0) {
     simt::fail("begin_copy of something that is not a multiple of 16 bytes", site);
   }
@@ -173,8 +179,34 @@ inline void finish_copy(CopyBarrier* barrier, simt::Site site = simt::here()) {
   std::memcpy(barrier->to, barrier->from, barrier->bytes);
   barrier->state = simt::kCopyDone;
 }
+
+// Messages are kept until all that is announced has been sent, and are delivered then.
+using simt::Inbox;
+inline void open_inbox(Inbox* inbox, uint32_t announcements, simt::Site site = simt::here()) {
+  simt::check_address(inbox, 8, site);
+  *inbox = {announcements, 0, simt::kInboxOpen};
+}
+inline void announce(Inbox* inbox, uint32_t rank, uint32_t bytes, simt::Site site = simt::here()) {
+  simt::preemption_point(site);
+  simt::announce_bytes(static_cast<Inbox*>(simt::map_shared(inbox, rank, site)), bytes, site);
+}
+template <typename T>
+void send(T* to, uint32_t index, const T& value, Inbox* inbox, uint32_t rank, simt::Site site = simt::here()) {
+  static_assert(sizeof(T) == 8 || sizeof(T) == 16);
+  simt::check_address(to + index, sizeof(T), site);
+  simt::preemption_point(site);
+  simt::send_bytes(simt::map_shared(to + index, rank, site), &value, sizeof(T),
+                   static_cast<Inbox*>(simt::map_shared(inbox, rank, site)), site);
+}
+template <int kWave>
+void wait_for_inbox(Inbox* inbox, simt::Site site = simt::here()) {
+  simt::wait_for_inbox(inbox, kWave, site);
+}
+
 inline void wait_for_earlier_kernels() {}  // kernels run one after the other
 inline void let_next_kernel_begin() {}
+template <typename Arguments>
+void read_early(const Arguments&) {}
 
 namespace simt {
 

@@ -11,6 +11,8 @@
 namespace tokendraw::gpu::platform::simt {
 namespace {
 
+bool is_complete(const Inbox& inbox) { return inbox.announcements_left == 0 && inbox.bytes_left == 0; }
+
 bool is_same(Site a, Site b) { return a.line == b.line && (a.file == b.file || std::strcmp(a.file, b.file) == 0); }
 
 }  // namespace
@@ -142,6 +144,54 @@ uint32_t Scheduler::meet_block(Meeting meeting, bool value, Site site) {
   return *answer;
 }
 
+void Scheduler::announce_bytes(Inbox* inbox, uint32_t bytes, Site site) {
+  if (inbox->state != kInboxOpen) fail(fmt::format("announces to an inbox that is not open at {}", site));
+  if (inbox->announcements_left == 0) fail(fmt::format("one announcement more than the inbox is for at {}", site));
+  inbox->announcements_left--;
+  inbox->bytes_left += static_cast<int32_t>(bytes);
+  deliver_if_complete(inbox);
+}
+
+void Scheduler::send_bytes(void* to, const void* from, size_t bytes, Inbox* inbox, Site site) {
+  if (inbox->state != kInboxOpen) fail(fmt::format("sends to an inbox that is not open at {}", site));
+  if (is_complete(*inbox)) fail(fmt::format("sends more than was announced at {}", site));
+  messages_.push_back({inbox, static_cast<unsigned char*>(to), bytes, {}});
+  std::memcpy(messages_.back().content, from, bytes);
+  inbox->bytes_left -= static_cast<int32_t>(bytes);
+  deliver_if_complete(inbox);
+}
+
+void Scheduler::deliver_if_complete(Inbox* inbox) {
+  if (!is_complete(*inbox)) return;
+  std::erase_if(messages_, [&](const Message& message) {
+    if (message.inbox != inbox) return false;
+    std::memcpy(message.to, message.content, message.bytes);
+    return true;
+  });
+  std::erase_if(inbox_waiters_, [&](const InboxWaiter& waiter) {
+    if (waiter.inbox != inbox) return false;
+    release(waiter.warp);
+    return true;
+  });
+  idle_steps_ = 0;
+}
+
+void Scheduler::wait_for_inbox(const Inbox* inbox, Site site) {
+  Warp* warp = machine.lane->warp;
+  if (inbox->state != kInboxOpen) fail(fmt::format("waits for an inbox that is not open at {}", site));
+  join_meeting(warp, Meeting::kInbox, site);
+  if (warp->waiting == machine.wave) {
+    if (is_complete(*inbox)) {
+      idle_steps_ = 0;
+      release(warp);
+      leave(warp);
+      return;
+    }
+    inbox_waiters_.push_back({inbox, warp});
+  }
+  wait_in_warp(warp, machine.lane->index);
+}
+
 void Scheduler::run_lane() {
   std::string thrown;
   try {
@@ -171,6 +221,12 @@ void Scheduler::end_lane() {
   if (cluster.blocks_waiting > 0) {
     fail(fmt::format("divergence: it ends while {} blocks of its cluster wait in {}", cluster.blocks_waiting,
                      Call{Meeting::kClusterBarrier, cluster.site}));
+  }
+  for (const Message& message : messages_) {
+    if (block->ended + 1 < machine.shape.threads) break;
+    if (block->shared.contains(reinterpret_cast<uintptr_t>(message.to), message.bytes)) {
+      fail("its block ends before a message to it has arrived");
+    }
   }
   cluster.ended++;
   warp->ended++;

@@ -53,6 +53,19 @@ struct Cluster {
   bool met = false;  // at a barrier, so all its blocks are known to have begun
 };
 
+// On its way to a block of the cluster.
+struct Message {
+  Inbox* inbox;
+  unsigned char* to;
+  size_t bytes;
+  unsigned char content[16];
+};
+
+struct InboxWaiter {
+  const Inbox* inbox;
+  Warp* warp;
+};
+
 // What is kept from one kernel to the next, and the state of the kernel that runs.
 class Scheduler {
  public:
@@ -66,6 +79,9 @@ class Scheduler {
   uint32_t meet_block(Meeting meeting, bool value, Site site);
   void* map_shared(const void* shared, uint32_t rank, Site site);
   void preempt(Site site);
+  void announce_bytes(Inbox* inbox, uint32_t bytes, Site site);
+  void send_bytes(void* to, const void* from, size_t bytes, Inbox* inbox, Site site);
+  void wait_for_inbox(const Inbox* inbox, Site site);
   void check_address(uintptr_t address, size_t bytes, Site site);
   void* find_shared(const void* key, size_t bytes, bool dynamic, const char* name);
 
@@ -94,6 +110,7 @@ class Scheduler {
   size_t cluster_of(const Block* block) const { return block->place / machine.shape.cluster_blocks; }
   void join_meeting(Warp* warp, Meeting meeting, Site site);
   void wait_in_warp(Warp* warp, uint32_t index);
+  void deliver_if_complete(Inbox* inbox);
 
   StackPool stacks_;
   std::vector<std::unique_ptr<Block>> blocks_;
@@ -112,6 +129,8 @@ class Scheduler {
   uint64_t all_lanes_ = 0;
   std::vector<Cluster> clusters_;  // resident ones
   std::vector<size_t> free_clusters_;
+  std::vector<Message> messages_;
+  std::vector<InboxWaiter> inbox_waiters_;
 };
 
 // ---- What every meeting does

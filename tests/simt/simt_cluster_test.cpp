@@ -137,6 +137,48 @@ TEST_P(EachWave, AMissingClusterBarrierShows) {
   EXPECT_GT(reported, kSeeds / 2);
 }
 
+struct Letters {
+  uint64_t from[16];
+  Inbox inbox;
+};
+
+// Each block sends its number to all, and adds up what it gets.
+template <int kWave>
+void send_in_cluster(uint32_t* sums, uint32_t announced, bool waits) {
+  TOKENDRAW_SHARED(Letters, letters);
+  if (thread_index() == 0) open_inbox(&letters.inbox, cluster_blocks());
+  cluster_barrier();
+  if (thread_index() < cluster_blocks()) {
+    send(letters.from, cluster_rank(), uint64_t{block_x() + 1}, &letters.inbox, thread_index());
+    announce(&letters.inbox, thread_index(), announced);
+  }
+  if (waits) wait_for_inbox<kWave>(&letters.inbox);
+  if (thread_index() != 0) return;
+  uint64_t sum = 0;
+  for (uint32_t rank = 0; rank < cluster_blocks(); rank++) sum += letters.from[rank];
+  sums[block_x()] = static_cast<uint32_t>(sum);
+}
+
+TEST_P(EachWave, MessagesArriveByTheEndOfTheWaitForThem) {
+  const auto report_of = [](uint64_t seed, uint32_t announced, bool waits) {
+    simt_reset();
+    simt_set_seed(seed);
+    const DeviceArray<uint32_t> sums(8);
+    const LaunchShape shape{{8, 1}, kThreads, 4, 0};
+    std::string report =
+        report_shaped(wave() == 32 ? send_in_cluster<32> : send_in_cluster<64>, shape, sums.get(), announced, waits);
+    if (report.empty() && sums.read() != std::vector<uint32_t>{10, 10, 10, 10, 26, 26, 26, 26}) report = "wrong";
+    return report;
+  };
+  uint64_t shown = 0;
+  for (uint64_t seed = 1; seed <= kSeeds; seed++) {
+    EXPECT_EQ(report_of(seed, 8, true), "");
+    EXPECT_NE(report_of(seed, 12, true), "");  // more than is sent
+    if (report_of(seed, 8, false) != "") shown++;
+  }
+  EXPECT_GT(shown, kSeeds / 2);
+}
+
 enum class Defect : int { kOneBlockEnds, kOneBlockAtItsOwnBarrier, kFarRank, kNotShared };
 
 void diverge_in_cluster(Defect defect, uint32_t* global) {

@@ -6,11 +6,6 @@
 
 namespace tokendraw::gpu {
 
-// Numbers of distances below the largest value: sixteen for each power of two from 2^-8 to 2^8.
-inline constexpr uint32_t kNearBuckets = 256;
-inline constexpr uint32_t kNearShift = 19;  // of a float's bits: leaves four of the mantissa
-inline constexpr uint32_t kNearBase = (127 - 8) << 4;
-
 TOKENDRAW_DEVICE uint32_t near_bucket(float distance) {
   const uint32_t number = draw::float_bits(distance) >> kNearShift;
   const uint32_t above = number > kNearBase ? number - kNearBase : 0;
@@ -24,30 +19,19 @@ TOKENDRAW_DEVICE void clear_near() {
   if (thread < kNearBuckets) Row::shared().histogram.second_half()[thread] = 0;
 }
 
-// A value that at least `wanted` of n values reach, the i-th being value_at(i / kThreads, i), and not many more; the
-// smallest finite one if there are fewer or the wanted ones lie far from `max`, the largest. n is at most kMost. Uses
-// clear_near()'s memory, which is zero and known to be by a barrier.
-template <typename Row, int kMost, typename ValueAt>
-TOKENDRAW_DEVICE float threshold_of(float max, uint32_t n, uint32_t wanted, const ValueAt& value_at) {
+// A value that at least `wanted` of the counted values reach, and not many more, from the counts of their distances
+// below `max`; the smallest finite one if there are fewer or the wanted ones lie far away. All warps get it.
+template <typename Row>
+TOKENDRAW_DEVICE float threshold_of_counts(const uint32_t* near, float max, uint32_t wanted) {
   constexpr int kWave = Row::kWave;
   constexpr uint32_t kEach = kNearBuckets / kWave;
-  static_assert(kNearBuckets <= Row::kBuckets && kNearBuckets <= Row::kThreads);
-  uint32_t* near = Row::shared().histogram.second_half();
-  const uint32_t thread = platform::thread_index();
-#pragma unroll
-  for (uint32_t step = 0; step < (kMost + Row::kThreads - 1) / Row::kThreads; ++step) {
-    const uint32_t i = step * Row::kThreads + thread;
-    const float value = i < n ? value_at(step, i) : -draw::infinity();
-    if (value != -draw::infinity()) platform::atomic_add(&near[near_bucket(draw::sub_rn(max, value))], 1u);
-  }
-  platform::block_barrier();
   const uint32_t lane = lane_index<kWave>();
-  uint32_t counts[kEach];
+  uint32_t up_to[kEach];  // of this lane's buckets up to one
   uint32_t own = 0;
 #pragma unroll
   for (uint32_t i = 0; i < kEach; ++i) {
-    counts[i] = near[lane * kEach + i];
-    own += counts[i];
+    own += near[lane * kEach + i];
+    up_to[i] = own;
   }
   uint32_t reached = own;  // by the lanes up to this one
 #pragma unroll
@@ -59,17 +43,30 @@ TOKENDRAW_DEVICE float threshold_of(float max, uint32_t n, uint32_t wanted, cons
   const uint64_t enough = platform::warp_ballot<kWave>(reached >= wanted);
   if (enough == 0) return lowest;
   uint32_t bucket = lane * kEach;
-  uint32_t sum = reached - own;
 #pragma unroll
-  for (uint32_t i = 0; i < kEach; ++i) {
-    sum += counts[i];
-    bucket += sum < wanted ? 1 : 0;
-  }
+  for (uint32_t i = 0; i < kEach; ++i) bucket += reached - own + up_to[i] < wanted ? 1 : 0;
   bucket = platform::warp_shuffle<kWave>(bucket, static_cast<uint32_t>(platform::first_bit(enough)));
   if (bucket == kNearBuckets - 1) return lowest;
   // The distances in the buckets up to this one are below its upper end. A value above the exact difference is not
   // below the rounded one.
   return draw::sub_rn(max, draw::bits_float((bucket + 1 + kNearBase) << kNearShift));
+}
+
+// The same of n values, the i-th being value_at(i / kThreads, i). n is at most kMost. Uses clear_near()'s memory, which
+// is zero and known to be by a barrier.
+template <typename Row, int kMost, typename ValueAt>
+TOKENDRAW_DEVICE float threshold_of(float max, uint32_t n, uint32_t wanted, const ValueAt& value_at) {
+  static_assert(kNearBuckets <= Row::kBuckets && kNearBuckets <= Row::kThreads);
+  uint32_t* near = Row::shared().histogram.second_half();
+  const uint32_t thread = platform::thread_index();
+#pragma unroll
+  for (uint32_t step = 0; step < (kMost + Row::kThreads - 1) / Row::kThreads; ++step) {
+    const uint32_t i = step * Row::kThreads + thread;
+    const float value = i < n ? value_at(step, i) : -draw::infinity();
+    if (value != -draw::infinity()) platform::atomic_add(&near[near_bucket(draw::sub_rn(max, value))], 1u);
+  }
+  platform::block_barrier();
+  return threshold_of_counts<Row>(near, max, wanted);
 }
 
 // Of a row's group maxima.

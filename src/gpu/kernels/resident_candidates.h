@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The token of a row that a cluster holds by its candidates: the logits at or above a threshold that all blocks know.
-// Each block lists its own; block 0 collects the lists and draws.
+// Each block lists its own and sends them to block 0, which draws.
 #pragma once
 
-#include "gpu/kernels/row_request.h"
+#include "gpu/kernels/resident_draw.h"
 #include "gpu/kernels/top_p_search.h"
 #include "gpu/kernels/warp_find.h"
 
@@ -13,92 +13,93 @@ namespace tokendraw::gpu {
 // fit into the short list, for their largest logits lie close together.
 inline constexpr int32_t kNucleusCandidates = 32;
 
-// How candidates are found.
+// How candidates are found, all of it known before the maxima.
 struct CandidateRule {
-  bool by_k;        // at least this many reach the threshold
+  bool by_k;        // at least `wanted` reach the threshold
   bool by_m;        // those that min_p keeps do
   bool must_check;  // whether the cut is among them, by their mass
+  uint32_t wanted;
+  float distance;  // below the largest logit, of those that min_p keeps; NaN or inf: no bound
 };
 
 TOKENDRAW_DEVICE CandidateRule candidate_rule(const request::RowInputs& in) {
   const bool base_needs_k = in.params.top_p_on && in.params.base == draw::TopPBase::kAfterTopK && top_k_on(in);
   const bool by_m = min_p_on(in) && !base_needs_k;
   const bool by_nucleus = !top_k_on(in) && !by_m;
-  return {top_k_on(in) || by_nucleus, by_m, by_nucleus};
+  const float distance = by_m ? WeightRule::distance_of_weight(in.params.min_weight, in.params.scale) : 0.0f;
+  const int32_t wanted = by_nucleus ? kNucleusCandidates : in.params.top_k;
+  return {top_k_on(in) || by_nucleus, by_m, by_nucleus, static_cast<uint32_t>(wanted), distance};
 }
 
-// At or above what a row's logits are candidates.
+// At or above what a row's logits are candidates. May have a barrier.
 template <typename Row>
-TOKENDRAW_DEVICE float candidate_threshold(const CandidateRule& candidates) {
-  const auto& s = Row::shared();
-  const WeightRule rule = s.rule;
+TOKENDRAW_DEVICE float candidate_threshold(const CandidateRule& candidates, float max, const ToldMaxima& maxima) {
   float threshold = draw::from_ordered_bits(draw::ordered_bits(-draw::infinity()) + 1);
-  if (candidates.by_k) {
-    const int32_t k = candidates.must_check ? kNucleusCandidates : s.inputs.params.top_k;
-    threshold =
-        threshold_of<Row, plan::kGpuClusterMaxima>(rule.max, plan::kGpuClusterMaxima, static_cast<uint32_t>(k),
-                                                   [](uint32_t, uint32_t i) { return Row::shared().lists.maxima[i]; });
-  }
-  if (candidates.by_m) {
-    const float least = rule.bound_of_weight(s.inputs.params.min_weight);  // NaN or -inf: no bound
-    threshold = platform::max_number(threshold, least);
-  }
+  if (candidates.by_k) threshold = threshold_of_told<Row>(maxima, max, candidates.wanted);
+  if (candidates.by_m) threshold = platform::max_number(threshold, draw::sub_rn(max, candidates.distance));
   return threshold;
 }
 
-// Lists this warp's logits at or above the threshold, for block 0. kFew: into the short list, and adds up what they
-// weigh.
-template <typename Row, bool kFew>
-TOKENDRAW_DEVICE void list_candidates(GroupRange range, float threshold) {
-  constexpr uint32_t kRoom = kFew ? kFewCandidates : kBlockCandidates;
+// Which of a lane's logits in a few lines reach a threshold, a bit for each: lines first, first + kWarps, ...
+template <typename Row>
+TOKENDRAW_DEVICE uint32_t find_in_few_lines(int32_t first, float threshold) {
   constexpr int kWidth = Row::Reader::kWidth;
-  auto& s = Row::shared();
-  const typename Row::Reader reader = s.reader;
-  const WeightRule rule = s.rule;
-  const int32_t group_lines = s.settings.group_lines;
-  const int32_t own = range.first + static_cast<int32_t>(lane_index<Row::kWave>());
-  uint64_t hits = platform::warp_ballot<Row::kWave>(own < range.last && s.group_max[own] >= threshold);
-  while (hits != 0) {
-    const int32_t group = range.first + platform::first_bit(hits);
-    hits &= hits - 1;
-    for (int32_t line = group * group_lines; line < (group + 1) * group_lines && line < reader.lines(); ++line) {
-      float x[kWidth];
-      bool nan = false;
-      reader.convert(reader.fetch_inside(line), line, x, nan);
-      uint32_t found = 0;
+  const typename Row::Reader reader = Row::shared().reader;
+  uint32_t found = 0;
 #pragma unroll
-      for (int i = 0; i < kWidth; ++i) found |= x[i] >= threshold ? uint32_t{1} << i : 0;
-      if (found == 0) continue;
-      uint32_t place = platform::atomic_add(&s.listed, static_cast<uint32_t>(platform::count_bits(found)));
-      const int32_t id = reader.first_id(line);
+  for (int32_t i = 0; i < 32 / kWidth; ++i) {
+    const int32_t line = first + i * Row::kWarps;
+    const bool exists = line < reader.lines();
+    float x[kWidth];
+    bool nan = false;
+    reader.convert(reader.fetch_inside(exists ? line : first), line, x, nan);
 #pragma unroll
-      for (int i = 0; i < kWidth; ++i) {
-        if ((found >> i & 1u) == 0) continue;
-        const float effective = draw::add_rn(x[i], 0.0f);
-        const uint64_t key = draw::rank_key(effective, static_cast<uint32_t>(id + i));
-        if (place < kRoom) (kFew ? s.few : s.lists.candidates)[place] = key;
-        if constexpr (kFew) platform::atomic_add(&s.listed_mass, rule.finite_weight(effective));
-        ++place;
-      }
-    }
+    for (int e = 0; e < kWidth; ++e) found |= exists && x[e] >= threshold ? 1u << (i * kWidth + e) : 0;
   }
+  return found;
 }
 
-// The candidates of all blocks into this block's list. Ends with a barrier.
-template <typename Row>
-TOKENDRAW_DEVICE void collect_candidates(uint32_t n, bool few) {
-  auto& s = Row::shared();
-  for (uint32_t i = platform::thread_index(); i < n; i += Row::kThreads) {
-    uint32_t rank = 0;
-    uint32_t begin = 0;
-    uint32_t end = s.cluster.listed[0];
-    while (i >= end) {
-      begin = end;
-      end += s.cluster.listed[++rank];
+// Finds a block's logits at or above the threshold: first = reserve(n) gives the place of the first of n more,
+// put(place, x, id) is called for each of them. A row's largest logits often lie close together, in one block; so its
+// warps take its lines in turn, and of many lines all are looked at before a place is asked for.
+template <typename Row, typename Reserve, typename Put>
+TOKENDRAW_DEVICE void visit_candidates(float threshold, const Reserve& reserve, const Put& put) {
+  constexpr int kWave = Row::kWave;
+  constexpr int kWidth = Row::Reader::kWidth;
+  constexpr int32_t kFew = 32 / kWidth;  // lines that are looked at together, twice for one place
+  static_assert(2 * kFew <= kWave);
+  const auto& s = Row::shared();
+  const typename Row::Reader reader = s.reader;
+  const int32_t group_shift = Row::shift_of(s.settings.group_lines);
+  const auto lane = static_cast<int32_t>(lane_index<kWave>());
+  for (auto first = static_cast<int32_t>(warp_index<kWave>()); first < reader.lines();
+       first += 2 * kFew * Row::kWarps) {
+    const int32_t own_line = first + lane * Row::kWarps;
+    const uint64_t lines = platform::warp_ballot<kWave>(lane < 2 * kFew && own_line < reader.lines() &&
+                                                        s.group_max[own_line >> group_shift] >= threshold);
+    if (lines == 0) continue;
+    uint32_t found[2] = {0, 0};
+    if ((lines & ((1u << kFew) - 1)) != 0) found[0] = find_in_few_lines<Row>(first, threshold);
+    if (lines >> kFew != 0) found[1] = find_in_few_lines<Row>(first + kFew * Row::kWarps, threshold);
+    const auto own = static_cast<uint32_t>(platform::count_bits(found[0] | static_cast<uint64_t>(found[1]) << 32));
+    uint32_t up_to = own;
+#pragma unroll
+    for (uint32_t by = 1; by < kWave; by *= 2) {
+      const uint32_t before = platform::warp_shuffle_up<kWave>(up_to, by);
+      if (lane_index<kWave>() >= by) up_to += before;
     }
-    s.keys[i] = platform::cluster_map(few ? &s.few[0] : &s.lists.candidates[0], rank)[i - begin];
+    uint32_t place = reserve(platform::warp_shuffle<kWave>(up_to, static_cast<uint32_t>(kWave - 1))) + up_to - own;
+    while ((found[0] | found[1]) != 0) {
+      const bool lower = found[0] != 0;
+      const uint32_t word = lower ? found[0] : found[1];
+      const int32_t bit = 31 - platform::leading_zeros(word & (0u - word));
+      if (lower) found[0] &= found[0] - 1;
+      if (!lower) found[1] &= found[1] - 1;
+      const int32_t line = first + (bit / kWidth + (lower ? 0 : kFew)) * Row::kWarps;
+      const int32_t id = reader.first_id(line) + bit % kWidth;
+      put(place++, reader.load_one(id), id);
+    }
   }
-  platform::block_barrier();
 }
 
 // The mass of the block, from those of its warps; all warps have theirs.
@@ -110,65 +111,135 @@ TOKENDRAW_DEVICE uint64_t mass_of_block() {
   return mass;
 }
 
-// By candidates, of a row whose largest logit is finite. False if they do not decide, in all blocks alike; where they
-// had to be checked, the total is known then, the group masses, and each block's histogram.
+// Sends a warp's candidates to block 0. The block's last warp announces what all of them have sent, and `more_bytes`.
 template <typename Row>
-TOKENDRAW_DEVICE bool try_candidates(const Arguments& a, int64_t row, uint32_t status) {
+TOKENDRAW_DEVICE void send_candidates(float threshold, uint32_t more_bytes) {
+  constexpr int kWave = Row::kWave;
+  auto& s = Row::shared();
+  const uint32_t lane = lane_index<kWave>();
+  uint32_t bytes = 0;
+  visit_candidates<Row>(
+      threshold,
+      [&](uint32_t n) {
+        uint32_t first = 0;
+        if (lane == 0) first = platform::atomic_add(platform::cluster_map(&s.cluster.candidates, 0u), n);
+        first = platform::warp_shuffle<kWave>(first, 0u);
+        const uint32_t room = first < kAllCandidates ? kAllCandidates - first : 0;
+        bytes += (n < room ? n : room) * static_cast<uint32_t>(sizeof(uint64_t));
+        return first;
+      },
+      [&](uint32_t place, float x, int32_t id) {
+        if (place >= kAllCandidates) return;
+        const uint64_t key = draw::rank_key(x, static_cast<uint32_t>(id));
+        platform::send(s.lists.candidates, place, key, &s.cluster.candidates_inbox, 0);
+      });
+  if (lane != 0) return;
+  constexpr uint32_t kOneWarp = 1u << 24;
+  const uint32_t before = platform::atomic_add(&s.sent, kOneWarp + bytes);
+  if (before / kOneWarp == Row::kWarps - 1) {
+    platform::announce(&s.cluster.candidates_inbox, 0, before % kOneWarp + bytes + more_bytes);
+  }
+}
+
+// By candidates that are above the threshold for sure. False if they do not decide, in all blocks alike.
+template <typename Row>
+TOKENDRAW_DEVICE bool try_sure_candidates(const Arguments& a, int64_t row, uint32_t status, const WeightRule& rule,
+                                          float threshold, bool by_k) {
   constexpr int kWave = Row::kWave;
   auto& s = Row::shared();
   const uint32_t thread = platform::thread_index();
   const uint32_t lane = lane_index<kWave>();
   const uint32_t blocks = platform::cluster_blocks();
   const uint32_t rank = platform::cluster_rank();
-  const CandidateRule rule = candidate_rule(s.inputs);
   const bool total_needed = needs_total(s.settings, s.inputs);
-  const GroupRange range = groups_of_warp<Row>(a.warp_groups);
-  const float threshold = candidate_threshold<Row>(rule);
-  platform::block_barrier();  // the maxima have been used
-  uint64_t mass = 0;          // of the block
-  if (rule.must_check) {
-    list_candidates<Row, true>(range, threshold);
-    clear_histogram<Row>();
-    sum_masses<Row, true>(0, Row::groups(), s.group_mass);
+  send_candidates<Row>(threshold, total_needed ? sizeof(uint64_t) : 0);
+  if (total_needed) {
+    const uint64_t of_warp = warp_masses<Row>(rule, groups_of_warp<Row>(a.warp_groups));
+    if (lane == 0) s.warp_mass[warp_index<kWave>()] = of_warp;
     platform::block_barrier();
-    mass = Row::BlockOf::sum(Row::mass_of_own_group());
-  } else {
-    list_candidates<Row, false>(range, threshold);
-    if (total_needed) {
-      const uint64_t of_warp = warp_masses<Row>(range);
-      if (lane == 0) s.warp_mass[warp_index<kWave>()] = of_warp;
+    if (thread == 0) platform::send(s.cluster.mass, rank, mass_of_block<Row>(), &s.cluster.candidates_inbox, 0);
+  }
+  if (rank != 0) {
+    platform::wait_for_inbox<kWave>(&s.cluster.decides_inbox);
+    return s.cluster.decides != 0;
+  }
+  platform::wait_for_inbox<kWave>(&s.cluster.candidates_inbox);
+  const uint32_t n = s.cluster.candidates;
+  const bool decides = n <= kAllCandidates && n <= Row::kListCapacity;
+  if (thread > 0 && thread < blocks) {
+    platform::send(&s.cluster.decides, 0, uint64_t{decides ? 1u : 0u}, &s.cluster.decides_inbox, thread);
+  }
+  if (!decides) return false;
+  if (total_needed) {
+    if (warp_index<kWave>() == 0) {
+      const uint64_t total = warp_sum<kWave>(lane < blocks ? s.cluster.mass[lane] : 0);
+      if (lane == 0) s.total = total;
     }
     platform::block_barrier();
-    if (total_needed) mass = mass_of_block<Row>();
   }
+  draw_from_all_candidates<Row>(a, row, status, rule, n, by_k);
+  return true;
+}
+
+// By the candidates for a nucleus, if it is among them. False if they do not decide, in all blocks alike; then the
+// total is known, the group masses, and each block's histogram.
+template <typename Row>
+TOKENDRAW_DEVICE bool try_nucleus(const Arguments& a, int64_t row, uint32_t status, const WeightRule& rule,
+                                  float threshold) {
+  constexpr int kWave = Row::kWave;
+  auto& s = Row::shared();
+  const uint32_t thread = platform::thread_index();
+  const uint32_t lane = lane_index<kWave>();
+  const uint32_t blocks = platform::cluster_blocks();
+  const uint32_t rank = platform::cluster_rank();
+  platform::block_barrier();  // the maxima have been used, and their counts, which lie where the list is to be
+  uint64_t listed_weight = 0;
+  visit_candidates<Row>(
+      threshold,
+      [&](uint32_t n) {
+        uint32_t first = 0;
+        if (lane == 0) first = platform::atomic_add(&s.listed, n);
+        return platform::warp_shuffle<kWave>(first, 0u);
+      },
+      [&](uint32_t place, float x, int32_t id) {
+        if (place < kFewCandidates) s.few[place] = draw::rank_key(x, static_cast<uint32_t>(id));
+        listed_weight += rule.finite_weight(x);
+      });
+  if (listed_weight > 0) platform::atomic_add(&s.listed_mass, listed_weight);
+  clear_histogram<Row>();
+  sum_masses<Row, true>(0, Row::groups(), s.group_mass);
+  platform::block_barrier();
+  const uint64_t mass = Row::BlockOf::sum(Row::mass_of_own_group());
   if (thread < blocks) {
     *platform::cluster_map(&s.cluster.listed[rank], thread) = s.listed;
     *platform::cluster_map(&s.cluster.mass[rank], thread) = mass;
-    if (rule.must_check) *platform::cluster_map(&s.cluster.listed_mass[rank], thread) = s.listed_mass;
+    *platform::cluster_map(&s.cluster.listed_mass[rank], thread) = s.listed_mass;
   }
   platform::cluster_barrier();
   // Every warp looks for itself.
   const uint32_t listed = lane < blocks ? s.cluster.listed[lane] : 0;
   const uint32_t n = platform::warp_add<kWave>(listed);
-  const uint32_t room = rule.must_check ? kFewCandidates : kBlockCandidates;
-  bool decides = platform::warp_largest<kWave>(listed) <= room && n <= kBlockCandidates && n <= Row::kListCapacity;
-  if (total_needed) {
-    const uint64_t total = warp_sum<kWave>(lane < blocks ? s.cluster.mass[lane] : 0);
-    if (thread == 0) s.total = total;
-    if (rule.must_check) {
-      const uint64_t listed_mass = warp_sum<kWave>(lane < blocks ? s.cluster.listed_mass[lane] : 0);
-      decides = decides && listed_mass >= draw::top_p_need(total, s.inputs.params.top_p);
+  const uint64_t total = warp_sum<kWave>(lane < blocks ? s.cluster.mass[lane] : 0);
+  const uint64_t listed_mass = warp_sum<kWave>(lane < blocks ? s.cluster.listed_mass[lane] : 0);
+  if (thread == 0) s.total = total;
+  if (platform::warp_largest<kWave>(listed) > kFewCandidates || n > kAllCandidates || n > Row::kListCapacity ||
+      listed_mass < draw::top_p_need(total, s.inputs.params.top_p)) {
+    return false;
+  }
+  if (rank == 0) {
+    for (uint32_t i = thread; i < n || i < kRankedAtOnce; i += Row::kThreads) {
+      uint32_t from = 0;
+      uint32_t begin = 0;
+      uint32_t end = s.cluster.listed[0];
+      while (i < n && i >= end) {
+        begin = end;
+        end += s.cluster.listed[++from];
+      }
+      s.lists.candidates[i] = i < n ? platform::cluster_map(&s.few[0], from)[i - begin] : 0;
     }
   }
-  if (!decides) return false;
-  if (rank == 0) collect_candidates<Row>(n, rule.must_check);
-  platform::cluster_arrive();
-  if (rank == 0) {
-    const uint32_t size = n > kPairwise && rule.by_k && !rule.must_check ? keep_top_k<Row>(n) : n;
-    const Drawn drawn = size <= kPairwise ? draw_from_pairs<Row>(size) : draw_from_sorted<Row>(size);
-    write_result(a, row, result_of<Row>(drawn, status));
-  }
-  platform::cluster_wait();  // what block 0 collects from is there until it has it
+  platform::cluster_barrier();  // what block 0 collects from is there until it has it
+  if (rank == 0) draw_from_all_candidates<Row>(a, row, status, rule, n, false);
   return true;
 }
 

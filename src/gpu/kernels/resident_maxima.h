@@ -54,32 +54,42 @@ TOKENDRAW_DEVICE bool resident_maxima(GroupRange range, int32_t group_lines, int
         max[j].take(resident_words()[(line < end ? line : end - 1) * Row::kWave + lane]);
       }
     }
+    // Lane j has what group + j has. Nothing hangs on a branch, so that the sums over lanes overlap.
+    uint32_t bits[Row::kMaximaOfGroup] = {};
 #pragma unroll
     for (int j = 0; j < kAtOnce; ++j) {
-      auto& s = Row::shared();
-      uint32_t of_group = 0;
-      uint32_t bits[Row::kMaximaOfGroup];
 #pragma unroll
       for (int m = 0; m < Row::kMaximaOfGroup; ++m) {
-        bits[m] = platform::warp_largest<Row::kWave>(draw::ordered_bits(draw::add_rn(max[j].value(m), 0.0f)));
-        of_group = bits[m] > of_group ? bits[m] : of_group;
-      }
-      const bool exists = group + j < range.last;
-      if (exists && of_group > draw::ordered_bits(draw::infinity())) {  // NaN, which comes out positive
-        nan = true;
-        const int32_t first = (group + j) * group_lines;
-        const float largest = lane_max_but_nan<Row>(first, first + group_lines < lines ? first + group_lines : lines);
-        of_group = platform::warp_largest<Row::kWave>(draw::ordered_bits(draw::add_rn(largest, 0.0f)));
-        bits[0] = of_group;
-#pragma unroll
-        for (int m = 1; m < Row::kMaximaOfGroup; ++m) bits[m] = draw::ordered_bits(-draw::infinity());
-      }
-      if (exists && lane == 0) {
-#pragma unroll
-        for (int m = 0; m < Row::kMaximaOfGroup; ++m) s.told[m][group + j] = draw::from_ordered_bits(bits[m]);
-        s.group_max[group + j] = draw::from_ordered_bits(of_group);
+        const float of_lane = draw::add_rn(max[j].value(m), 0.0f);
+        const uint32_t largest = platform::warp_largest<Row::kWave>(draw::ordered_bits(of_lane));
+        bits[m] = lane == j ? largest : bits[m];
       }
     }
+    const bool exists = lane < kAtOnce && group + lane < range.last;
+    uint32_t of_group = bits[0];
+#pragma unroll
+    for (int m = 1; m < Row::kMaximaOfGroup; ++m) of_group = bits[m] > of_group ? bits[m] : of_group;
+    // NaN comes out positive.
+    uint64_t with_nan = platform::warp_ballot<Row::kWave>(exists && of_group > draw::ordered_bits(draw::infinity()));
+    nan |= with_nan != 0;
+    for (; with_nan != 0; with_nan &= with_nan - 1) {
+      const int32_t j = platform::first_bit(with_nan);
+      const int32_t first = (group + j) * group_lines;
+      const float largest = lane_max_but_nan<Row>(first, first + group_lines < lines ? first + group_lines : lines);
+      const uint32_t of_others = platform::warp_largest<Row::kWave>(draw::ordered_bits(draw::add_rn(largest, 0.0f)));
+      if (lane != j) continue;
+      of_group = of_others;
+#pragma unroll
+      for (int m = 0; m < Row::kMaximaOfGroup; ++m)
+        bits[m] = m == 0 ? of_others : draw::ordered_bits(-draw::infinity());
+    }
+    if (!exists) continue;
+    auto& s = Row::shared();
+#pragma unroll
+    for (int m = 0; m < Row::kMaximaOfGroup; ++m) {
+      s.told[(group + lane) * Row::kMaximaOfGroup + m] = draw::from_ordered_bits(bits[m]);
+    }
+    s.group_max[group + lane] = draw::from_ordered_bits(of_group);
   }
   return nan;
 }
@@ -98,25 +108,37 @@ TOKENDRAW_DEVICE LineRange lines_of_block(const typename Row::Source& source, in
   return {first < lines ? first : lines, last < lines ? last : lines};
 }
 
-// Begins the copy of a warp's lines; those at the row's ends, which are not all inside, it loads.
+// Of a block's lines [first, last) those that can be copied, in the source's numbers; those at the row's ends, which
+// are not all inside, cannot.
 template <typename Row>
-TOKENDRAW_DEVICE void begin_lines(const typename Row::Source& source, LineRange block, int32_t first, int32_t last) {
-  const auto lane = static_cast<int32_t>(lane_index<Row::kWave>());
-  int32_t begin = block.first + first;
-  int32_t end = block.first + last;
-  const int32_t copy_begin = begin > source.first_inside() ? begin : source.first_inside();
-  const int32_t copy_end = end < source.end_inside() ? end : source.end_inside();
-  const int32_t copied = copy_end > copy_begin ? copy_end - copy_begin : 0;
-  if (lane == 0) {
-    platform::begin_copy(&Row::shared().copied[warp_index<Row::kWave>()],
-                         resident_words() + (copied > 0 ? copy_begin - block.first : 0) * Row::kWave,
-                         source.address(copied > 0 ? copy_begin : source.first_inside()),
-                         static_cast<uint32_t>(copied) * Row::kWave * 16);
-  }
-  if (copied == end - begin) return;
-  for (int32_t line = begin; line < end; ++line) {
-    if (line >= copy_begin && line < copy_end) continue;
-    resident_words()[(line - block.first) * Row::kWave + lane] = source.fetch(line);
+TOKENDRAW_DEVICE LineRange copied_lines(const typename Row::Source& source, LineRange block, int32_t first,
+                                        int32_t last) {
+  const int32_t begin = block.first + first > source.first_inside() ? block.first + first : source.first_inside();
+  const int32_t end = block.first + last < source.end_inside() ? block.first + last : source.end_inside();
+  return {begin, end > begin ? end : begin};
+}
+
+// Begins the copy of a warp's lines, by one thread.
+template <typename Row>
+TOKENDRAW_DEVICE void begin_lines(const typename Row::Source& source, LineRange block, int32_t first, int32_t last,
+                                  uint32_t warp) {
+  const LineRange copied = copied_lines<Row>(source, block, first, last);
+  const int32_t lines = copied.last - copied.first;
+  platform::begin_copy(
+      &Row::shared().copied[warp], resident_words() + (lines > 0 ? copied.first - block.first : 0) * Row::kWave,
+      source.address(lines > 0 ? copied.first : source.first_inside()), static_cast<uint32_t>(lines) * Row::kWave * 16);
+}
+
+// Loads those of a warp's lines that are not copied.
+template <typename Row>
+TOKENDRAW_DEVICE void load_other_lines(const typename Row::Source& source, LineRange block, int32_t first,
+                                       int32_t last) {
+  const LineRange copied = copied_lines<Row>(source, block, first, last);
+  if (copied.last - copied.first == last - first) return;
+  for (int32_t line = block.first + first; line < block.first + last; ++line) {
+    if (line >= copied.first && line < copied.last) continue;
+    const int32_t place = (line - block.first) * Row::kWave + static_cast<int32_t>(lane_index<Row::kWave>());
+    resident_words()[place] = source.fetch(line);
   }
 }
 

@@ -11,21 +11,40 @@
 
 namespace tokendraw::gpu {
 
-inline constexpr uint32_t kBlockCandidates = 512;  // that a block lists, and that block 0 collects from all
-inline constexpr uint32_t kFewCandidates = 112;    // that a block lists where the histogram is needed
+inline constexpr uint32_t kAllCandidates = 512;  // that block 0 gets from all
+inline constexpr uint32_t kFewCandidates = 112;  // that a block lists where the histogram is needed
+
+// So few candidates are compared all with all; more are sorted.
+inline constexpr uint32_t kRankedAtOnce = 128;
 
 // What the blocks of a cluster tell each other beside their logits.
 struct ClusterShared {
-  uint32_t listed[kMaxClusterBlocks];       // candidates of each block,
-  uint64_t listed_mass[kMaxClusterBlocks];  // what they weigh,
-  uint64_t mass[kMaxClusterBlocks];         // and what all of the block's logits weigh
+  uint64_t mass[kMaxClusterBlocks];         // what all of a block's logits weigh,
+  uint64_t listed_mass[kMaxClusterBlocks];  // what its candidates do,
+  uint32_t listed[kMaxClusterBlocks];       // and how many they are
+  uint64_t decides;                         // from block 0: whether its candidates do
+  uint32_t candidates;                      // in block 0: how many it gets
   uint32_t nan;                             // a block saw a NaN
+  platform::Inbox maxima_inbox;
+  platform::Inbox mass_inbox;
+  platform::Inbox candidates_inbox;  // of block 0
+  platform::Inbox decides_inbox;     // of the others
+};
+
+// In block 0, of its candidates.
+struct RankedCandidates {
+  uint64_t weights[kRankedAtOnce];  // by rank
+  uint32_t by_id[kRankedAtOnce];    // place among the candidates, and rank, in the order of ids
+  uint32_t near[kNearBuckets];      // distances below the largest logit
 };
 
 // In the place of a histogram.
 struct ClusterLists {
-  float maxima[plan::kGpuClusterMaxima];  // of groups of all blocks, by rank
-  uint64_t candidates[kBlockCandidates];  // keys at or above the threshold, for block 0, beside the list
+  union {
+    float maxima[plan::kGpuClusterMaxima];  // of groups of all blocks, by rank
+    RankedCandidates ranked;                // when they are no longer needed
+  };
+  uint64_t candidates[kAllCandidates];  // in block 0: keys of all blocks at or above the threshold
 };
 
 template <request::Dtype kDtype, bool kEdited, int kWaveWidth>
@@ -37,6 +56,7 @@ struct ResidentRow : GroupsOf<ResidentRow<kDtype, kEdited, kWaveWidth>> {
   static constexpr int kListCapacity = TOKENDRAW_GPU_LIST_CAPACITY < 1024 ? TOKENDRAW_GPU_LIST_CAPACITY : 1024;
   static constexpr int kBuckets = 1024;
   static constexpr request::Dtype kStored = kEdited ? request::Dtype::kF32 : kDtype;
+  static constexpr int kCopyWarps = kWarps - 2;  // begin all warps' copies; the others read the row's parameters
   using Source = RowReader<kDtype, kEdited, kWave>;
   using Reader = ResidentReader<kStored, kWave>;
   using BlockOf = Block<kThreads, kWave>;
@@ -56,7 +76,8 @@ struct ResidentRow : GroupsOf<ResidentRow<kDtype, kEdited, kWaveWidth>> {
     // Three blocks that hold 64 KB of a row each are to fit into a multiprocessor, so what is used one after the other
     // shares its place.
     union {
-      float told[kMaximaOfGroup][kMaxGroups];  // the maxima that other blocks are told
+      // The maxima that other blocks are told, those of a group side by side.
+      alignas(16) float told[kMaximaOfGroup * kMaxGroups];
       uint64_t group_mass[kMaxGroups];
       uint16_t hit[kMaxGroups];
     };
@@ -70,6 +91,7 @@ struct ResidentRow : GroupsOf<ResidentRow<kDtype, kEdited, kWaveWidth>> {
     union {
       uint64_t few[kFewCandidates];  // candidates where the histogram is needed beside them
       uint32_t inside[kMaxGroups];   // logits of each group in the range of a search
+      uint32_t near[kNearBuckets];   // distances of maxima below the largest logit
     };
     platform::CopyBarrier copied[kWarps];
     uint64_t warp_mass[kWarps];
@@ -77,6 +99,7 @@ struct ResidentRow : GroupsOf<ResidentRow<kDtype, kEdited, kWaveWidth>> {
     uint64_t listed_mass;
     uint32_t hits;
     uint32_t listed;
+    uint32_t sent;          // bytes of candidates, and above them how many warps have sent theirs
     uint32_t valid;         // the row's parameters are,
     uint32_t random_valid;  // and its random number is
   };

@@ -31,13 +31,17 @@ struct WeightRule {
   }
   // The same if the largest logit is finite.
   TOKENDRAW_DEVICE uint64_t finite_weight(float x) const { return draw::exp2_fixed_quick(exponent(x)); }
-  // A lower bound of the logits that weigh at least `least`, near it: 2^e (1 + f) has a logarithm of at least e + f.
+  // A lower bound of the logits that weigh at least `least`, near it.
   TOKENDRAW_DEVICE float bound_of_weight(uint64_t least) const {
+    return draw::sub_rn(max, distance_of_weight(least, scale));
+  }
+  // How far below the largest logit it is: 2^e (1 + f) has a logarithm of at least e + f.
+  TOKENDRAW_DEVICE static float distance_of_weight(uint64_t least, float scale) {
     const uint32_t bits = draw::float_bits(static_cast<float>(least));
     const float logarithm = static_cast<float>(static_cast<int32_t>(bits >> 23) - (127 + 42)) +
                             static_cast<float>(bits & 0x7fffffu) * 0x1p-23f;
     // Weights are monotone and right to 2^-21; this leaves room for that and for the roundings here.
-    return draw::sub_rn(max, draw::div_rn(draw::sub_rn(0.01f, logarithm), scale));
+    return draw::div_rn(draw::sub_rn(0.01f, logarithm), scale);
   }
   TOKENDRAW_DEVICE float exponent(float x) const { return draw::mul_rn(draw::sub_rn(x, max), scale); }
 };
@@ -117,6 +121,11 @@ struct BucketMap {
     return by_exponent ? bucket_of_exponent(rule.exponent(x)) : (high - bits) >> shift;
   }
 };
+
+// Numbers of distances below the largest value: sixteen for each power of two from 2^-8 to 2^8.
+inline constexpr uint32_t kNearBuckets = 256;
+inline constexpr uint32_t kNearShift = 19;  // of a float's bits: leaves four of the mantissa
+inline constexpr uint32_t kNearBase = (127 - 8) << 4;
 
 // Pairs of candidates are compared where the list is, however short a test build makes that.
 template <int kCapacity>

@@ -3,8 +3,8 @@
 // and everything after the read works on the chip. One cluster a row.
 //
 // Blocks meet as seldom as can be. They tell each other the maxima of their groups; each then knows the row's largest
-// logit and a threshold that at least k logits reach, and lists what it has above it for block 0, which draws. Without
-// a filter they tell each other their masses instead, and the block that has the token writes it. A row that this does
+// logit and a threshold that at least k logits reach, and sends what it has above it to block 0, which draws. Without a
+// filter they tell each other their masses instead, and the block that has the token writes it. A row that this does
 // not serve (too many candidates, a nucleus beyond them) goes on as any other row does (finish_row.h, find_cut.h,
 // top_p_search.h), its blocks all together.
 #pragma once
@@ -23,64 +23,23 @@ TOKENDRAW_DEVICE Way way_of(const Settings& settings, const request::RowInputs& 
   return settings.try_candidates ? Way::kCandidates : Way::kSearch;
 }
 
-// Tells all blocks the maxima of this block's groups, and whether it saw NaN.
-template <typename Row>
-TOKENDRAW_DEVICE void tell_maxima(const Arguments& a, bool nan) {
-  auto& s = Row::shared();
-  const auto cluster_shift = static_cast<uint32_t>(a.cluster_shift);
-  const uint32_t rank = platform::cluster_rank();
-  const uint32_t thread = platform::thread_index();
-  constexpr auto kMaxima = static_cast<uint32_t>(plan::kGpuClusterMaxima);
-  const uint32_t each = kMaxima >> cluster_shift;
-  const auto groups = static_cast<uint32_t>(Row::groups());
-#pragma unroll
-  for (uint32_t i = 0; i < kMaxima / Row::kThreads; ++i) {
-    const uint32_t place = i * Row::kThreads + thread;
-    const uint32_t to_rank = place & ((1u << cluster_shift) - 1);
-    const uint32_t slot = place >> cluster_shift;
-    const uint32_t group = slot / Row::kMaximaOfGroup;
-    *platform::cluster_map(&s.lists.maxima[rank * each + slot], to_rank) =
-        group < groups ? s.told[slot % Row::kMaximaOfGroup][group] : -draw::infinity();
-  }
-  if (nan && thread < platform::cluster_blocks())
-    platform::atomic_or(platform::cluster_map(&s.cluster.nan, thread), 1u);
-}
-
-// The largest of the maxima. Has a barrier.
-template <typename Row>
-TOKENDRAW_DEVICE float largest_told() {
-  constexpr int kWave = Row::kWave;
-  auto& s = Row::shared();
-  float largest = -draw::infinity();
-#pragma unroll
-  for (uint32_t i = 0; i < plan::kGpuClusterMaxima / Row::kThreads; ++i) {
-    largest = platform::max_number(largest, s.lists.maxima[i * Row::kThreads + platform::thread_index()]);
-  }
-  const uint32_t of_warp = platform::warp_largest<kWave>(draw::ordered_bits(largest));
-  if (lane_index<kWave>() == 0) s.warp_max[warp_index<kWave>()] = of_warp;
-  platform::block_barrier();
-  uint32_t of_block = 0;
-#pragma unroll
-  for (int w = 0; w < Row::kWarps; ++w) of_block = s.warp_max[w] > of_block ? s.warp_max[w] : of_block;
-  return draw::from_ordered_bits(of_block);
-}
-
 // Without a filter. The warp that has the token writes it.
 template <typename Row>
-TOKENDRAW_DEVICE void draw_by_masses(const Arguments& a, int64_t row, uint32_t status) {
+TOKENDRAW_DEVICE void draw_by_masses(const Arguments& a, int64_t row, uint32_t status, const WeightRule& rule) {
   constexpr int kWave = Row::kWave;
   auto& s = Row::shared();
-  const WeightRule rule = s.rule;
   const uint32_t thread = platform::thread_index();
   const uint32_t lane = lane_index<kWave>();
   const uint32_t blocks = platform::cluster_blocks();
   const uint32_t rank = platform::cluster_rank();
   const GroupRange range = groups_of_warp<Row>(a.warp_groups);
-  const uint64_t own = warp_masses<Row>(range);
+  const uint64_t own = warp_masses<Row>(rule, range);
   if (lane == 0) s.warp_mass[warp_index<kWave>()] = own;
   platform::block_barrier();
-  if (thread < blocks) *platform::cluster_map(&s.cluster.mass[rank], thread) = mass_of_block<Row>();
-  platform::cluster_barrier();
+  if (thread < blocks) {
+    platform::send(s.cluster.mass, rank, mass_of_block<Row>(), &s.cluster.mass_inbox, thread);
+  }
+  platform::wait_for_inbox<kWave>(&s.cluster.mass_inbox);
   const uint64_t of_block = lane < blocks ? s.cluster.mass[lane] : 0;
   const uint64_t up_to = warp_inclusive_sum<kWave>(of_block);
   const uint64_t total = platform::warp_shuffle<kWave>(up_to, static_cast<uint32_t>(kWave - 1));
@@ -100,10 +59,9 @@ TOKENDRAW_DEVICE void draw_by_masses(const Arguments& a, int64_t row, uint32_t s
 
 // The smallest id among the largest logits: one warp of the block that has it.
 template <typename Row>
-TOKENDRAW_DEVICE void write_best(const Arguments& a, int64_t row, uint32_t status) {
+TOKENDRAW_DEVICE void write_best(const Arguments& a, int64_t row, uint32_t status, float max) {
   constexpr int kWave = Row::kWave;
   const auto& s = Row::shared();
-  const float max = s.rule.max;
   const uint32_t lane = lane_index<kWave>();
   uint32_t first = ~uint32_t{0};
 #pragma unroll
@@ -151,59 +109,95 @@ TOKENDRAW_DEVICE_CALL Drawn draw_nucleus() {
   return drawn;
 }
 
-// Begins a row: its parameters, its reader, its logits on their way, and when they are there its group maxima. False if
-// it has no logits; with bad parameters s.valid is 0. *nan: a logit of this block is NaN. Ends with a barrier.
+// Where a warp's part of a row is.
 template <typename Row>
-TOKENDRAW_DEVICE bool read_resident(const Arguments& a, int64_t row, bool* nan) {
+struct WarpPart {
+  typename Row::Source source;
+  LineRange block;
+  int32_t lines;  // of the block, in the reader's
+  GroupRange range;
+};
+
+template <typename Row>
+TOKENDRAW_DEVICE WarpPart<Row> part_of_warp(const Arguments& a, const void* logits) {
   using Source = typename Row::Source;
-  using Reader = typename Row::Reader;
-  constexpr int32_t kLinesEach = Source::kLine / Reader::kLine;  // of the reader in one of the source
+  constexpr int32_t kLinesEach = Source::kLine / Row::Reader::kLine;  // of the reader in one of the source
+  const Source source(logits, a.request.vocab, true);
+  const LineRange block = lines_of_block<Row>(source, a.block_lines);
+  const int32_t lines = (block.last - block.first) * kLinesEach;
+  const int32_t groups = (lines + a.group_lines - 1) >> Row::shift_of(a.group_lines);
+  return {source, block, lines, groups_of_warp<Row>(a.warp_groups, groups, warp_index<Row::kWave>())};
+}
+
+// Of a block's lines those of a warp's groups.
+template <typename Row>
+TOKENDRAW_DEVICE LineRange lines_of_warp(const Arguments& a, int32_t lines, uint32_t warp) {
+  const int32_t each = a.warp_groups * a.group_lines;
+  const int32_t first = each * static_cast<int32_t>(warp);
+  return {first < lines ? first : lines, first + each < lines ? first + each : lines};
+}
+
+// Begins a row: its logits on their way, its parameters, its reader. False if it has none; with bad parameters of
+// another sort s.valid is 0. *nan: a logit of this thread is NaN, where that is seen this early.
+template <typename Row>
+TOKENDRAW_DEVICE bool begin_row(const Arguments& a, int64_t row, const WarpPart<Row>& part, bool* nan) {
+  using Source = typename Row::Source;
   auto& s = Row::shared();
   const uint32_t thread = platform::thread_index();
-  const void* logits = request::logits_of_row(a.request, row);
-  if (logits == nullptr) return false;
-  Source source(logits, a.request.vocab, true);
   if constexpr (Source::kIsEdited) {
     if (thread == 0) {
       s.valid = read_inputs(a, row, &s.inputs) ? 1 : 0;
       s.random_valid = s.valid;
       if (s.valid != 0) {
-        source.edit_by(a, row, s.inputs);
-        s.source = source;
+        s.source = part.source;
+        s.source.edit_by(a, row, s.inputs);
       }
     }
     platform::block_barrier();
-    if (s.valid == 0) return true;
-    source = s.source;
-  }
-  const LineRange block = lines_of_block<Row>(source, a.block_lines);
-  const int32_t lines = (block.last - block.first) * kLinesEach;
-  const int32_t group_lines = a.group_lines;
-  const int32_t groups = (lines + group_lines - 1) >> Row::shift_of(group_lines);
-  const GroupRange range = groups_of_warp<Row>(a.warp_groups, groups, warp_index<Row::kWave>());
-  bool own_nan = false;
-  if constexpr (Source::kIsEdited) {
-    own_nan = load_edited<Row>(source, block);
+    if (s.valid == 0) return false;
+    *nan = load_edited<Row>(s.source, part.block);
   } else {
-    const int32_t first = range.first * group_lines;
-    const int32_t last = range.last * group_lines < lines ? range.last * group_lines : lines;
-    begin_lines<Row>(source, block, first < last ? first : last, last);
-    if (thread == Row::kThreads - Row::kWave) s.valid = read_params(a, row, &s.inputs) ? 1 : 0;
-    if (thread == Row::kThreads - 2 * Row::kWave) s.random_valid = read_random(a, row, &s.inputs) ? 1 : 0;
+    // Two warps read the parameters, which takes as long as the logits; others begin their copies. Not by a call: it
+    // would fetch the request's pointers from memory too, each before the value that it points to.
+    const uint32_t warp = warp_index<Row::kWave>();
+    if (lane_index<Row::kWave>() == 0) {
+      if (warp == Row::kWarps - 1) {
+        const draw::RawRowParams params = request::raw_row_params(a.request, row);
+        s.valid = request::use_row_params(a.request, row, params, &s.inputs) ? 1 : 0;
+      } else if (warp == Row::kWarps - 2) {
+        const request::RawRowRandom random = request::raw_row_random(a.request, row);
+        s.random_valid = request::use_row_random(a.request, random, &s.inputs) ? 1 : 0;
+      } else {
+        for (uint32_t w = warp; w < Row::kWarps; w += Row::kCopyWarps) {
+          const LineRange lines = lines_of_warp<Row>(a, part.lines, w);
+          begin_lines<Row>(part.source, part.block, lines.first, lines.last, w);
+        }
+      }
+    }
+    platform::warp_barrier<Row::kWave>();
+    const LineRange own = lines_of_warp<Row>(a, part.lines, warp);
+    load_other_lines<Row>(part.source, part.block, own.first, own.last);
   }
   if (thread == 0) {
-    s.settings = {group_lines, a.try_candidates, a.wants_logprob, a.request.kept != nullptr};
-    s.reader = Reader(source.id_at(block.first * Source::kLine), lines, a.request.vocab);
+    s.settings = {a.group_lines, a.try_candidates, a.wants_logprob, a.request.kept != nullptr};
+    s.reader = typename Row::Reader(part.source.id_at(part.block.first * Source::kLine), part.lines, a.request.vocab);
   }
-  if constexpr (Source::kIsEdited) {
+  return true;
+}
+
+// Waits for the logits; the warp's group maxima. Ends with a barrier. The result is whether one of the block's logits
+// is NaN.
+template <typename Row>
+TOKENDRAW_DEVICE bool finish_read(const Arguments& a, const WarpPart<Row>& part, bool nan) {
+  auto& s = Row::shared();
+  if constexpr (Row::Source::kIsEdited) {
     platform::block_barrier();
   } else {
     platform::warp_barrier<Row::kWave>();
     platform::finish_copy(&s.copied[warp_index<Row::kWave>()]);
   }
-  if (lines > 0) own_nan |= resident_maxima<Row>(range, group_lines, lines);
-  *nan = platform::block_any(own_nan);
-  return true;
+  if (part.lines > 0) nan |= resident_maxima<Row>(part.range, a.group_lines, part.lines);
+  return platform::block_any(nan);
 }
 
 template <typename Row>
@@ -214,41 +208,55 @@ TOKENDRAW_DEVICE void sample_on_chip(const Arguments& a) {
   const auto write_by_first = [&](const request::RowResult& result) {
     if (rank == 0) write_result(a, row, result);
   };
+  // All that needs nothing of earlier kernels comes before the wait for them.
   Row::Team::prepare();
-  if (platform::thread_index() == 0) s.cluster.nan = 0;
-  clear_near<Row>();
+  prepare_exchange<Row>();
   platform::cluster_arrive();
+  platform::read_early(a);
+  const bool by_index = a.request.row_index != nullptr;
+  const void* logits = by_index ? nullptr : request::logits_of_row(a.request, row);
+  WarpPart<Row> part = part_of_warp<Row>(a, logits);
   platform::wait_for_earlier_kernels();
-  platform::let_next_kernel_begin();
+  if (by_index) {
+    logits = request::logits_of_row(a.request, row);
+    part = part_of_warp<Row>(a, logits);
+  }
   bool nan = false;
-  const bool readable = read_resident<Row>(a, row, &nan);
+  const bool readable = logits != nullptr && begin_row<Row>(a, row, part, &nan);
+  platform::let_next_kernel_begin();
   platform::cluster_wait();  // all blocks have begun
-  if (!readable || s.valid == 0 || s.random_valid == 0) {
-    return write_by_first(request::row_without_token(draw::kBadParameter));
-  }
-  tell_maxima<Row>(a, nan);
+  if (!readable) return write_by_first(request::row_without_token(draw::kBadParameter));
+  tell_maxima<Row>(a, finish_read<Row>(a, part, nan));
+  // What follows from the parameters alone, while messages are on their way.
+  const bool valid = s.valid != 0 && s.random_valid != 0;
+  const uint32_t of_lists = valid ? list_status<Row>(a, row) : 0;
   const Way way = way_of<Row>(s.settings, s.inputs);
-  const uint32_t of_lists = list_status<Row>(a, row);
-  platform::cluster_barrier();
+  const CandidateRule candidates = candidate_rule(s.inputs);
+  const float scale = request::logprob_scale(s.inputs.params);
+  platform::wait_for_inbox<Row::kWave>(&s.cluster.maxima_inbox);  // which others write to, so also of a bad row
+  if (!valid) return write_by_first(request::row_without_token(draw::kBadParameter));
   const uint32_t status = of_lists | (s.cluster.nan != 0 ? uint32_t{draw::kNanLogit} : 0u);
-  const float max = largest_told<Row>();
+  const ToldMaxima maxima = told_maxima<Row>();
+  const float max = largest_told<Row>(maxima);
   if (max == -draw::infinity()) return write_by_first(request::row_without_token(status | draw::kNoCandidate));
-  if (platform::thread_index() == 0) {
-    s.rule = weight_rule(s.inputs, max);
-    s.listed = 0;
-    s.listed_mass = 0;
-  }
-  platform::block_barrier();
   if (way == Way::kBest) {
-    if (warp_index<Row::kWave>() == 0) write_best<Row>(a, row, status);
+    if (warp_index<Row::kWave>() == 0) write_best<Row>(a, row, status, max);
     return;
   }
-  if (way == Way::kMasses && max != draw::infinity()) return draw_by_masses<Row>(a, row, status);
+  const WeightRule rule = {max, scale};
+  if (platform::thread_index() == 0) s.rule = rule;
+  if (way == Way::kMasses && max != draw::infinity()) return draw_by_masses<Row>(a, row, status, rule);
   bool nucleus = false;
   if (way == Way::kCandidates && max != draw::infinity()) {
-    if (try_candidates<Row>(a, row, status)) return;
-    nucleus = candidate_rule(s.inputs).must_check;
+    if (platform::thread_index() < kNearBuckets) s.lists.ranked.near[platform::thread_index()] = 0;
+    const float threshold = candidate_threshold<Row>(candidates, max, maxima);
+    nucleus = candidates.must_check;
+    if (nucleus ? try_nucleus<Row>(a, row, status, rule, threshold)
+                : try_sure_candidates<Row>(a, row, status, rule, threshold, candidates.by_k)) {
+      return;
+    }
   }
+  platform::block_barrier();
   const Drawn drawn = nucleus ? draw_nucleus<Row>() : draw_on_chip<Row>();
   write_by_first(result_of<Row>(drawn, status));
 }

@@ -10,12 +10,11 @@ namespace tokendraw::gpu {
 
 // The mass of a warp's groups, each into shared memory. The rule is finite.
 template <typename Row>
-TOKENDRAW_DEVICE uint64_t warp_masses(GroupRange range) {
+TOKENDRAW_DEVICE uint64_t warp_masses(const WeightRule& rule, GroupRange range) {
   constexpr int kWave = Row::kWave;
   constexpr int kAtOnce = 8 / Row::Reader::kWidth;
   auto& s = Row::shared();
   const typename Row::Reader reader = s.reader;
-  const WeightRule rule = s.rule;
   const int32_t group_lines = s.settings.group_lines;
   uint64_t mass = 0;
   for (int32_t group = range.first; group < range.last; group += kAtOnce) {

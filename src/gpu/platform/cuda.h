@@ -28,6 +28,9 @@ inline constexpr bool kHasSmallBlocks = true;
 struct CopyBarrier {
   uint64_t state;  // an mbarrier
 };
+struct Inbox {
+  uint64_t state;  // the same
+};
 
 }  // namespace tokendraw::gpu::platform
 

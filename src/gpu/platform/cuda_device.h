@@ -114,13 +114,23 @@ TOKENDRAW_DEVICE uint32_t warp_largest(uint32_t value) {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
 inline constexpr bool kHasClusters = true;
 TOKENDRAW_DEVICE void wait_for_earlier_kernels() { asm volatile("griddepcontrol.wait;" ::: "memory"); }
+template <typename Arguments>
+TOKENDRAW_DEVICE void read_early(const Arguments& arguments) {
+  constexpr int kCacheLine = 64;
+  const auto* words = reinterpret_cast<const uint32_t*>(&arguments);
+#pragma unroll
+  for (int i = 0; i < static_cast<int>(sizeof arguments); i += kCacheLine) asm volatile("" ::"r"(words[i / 4]));
+}
 TOKENDRAW_DEVICE void let_next_kernel_begin() { asm volatile("griddepcontrol.launch_dependents;" ::: "memory"); }
-TOKENDRAW_DEVICE void begin_copy(CopyBarrier* barrier, void* to, const void* from, uint32_t bytes) {
+TOKENDRAW_DEVICE void prepare_copy(CopyBarrier* barrier) {
   const auto shared_barrier = static_cast<uint32_t>(__cvta_generic_to_shared(barrier));
-  const auto shared_to = static_cast<uint32_t>(__cvta_generic_to_shared(to));
   asm volatile("mbarrier.init.shared::cta.b64 [%0], 1;" ::"r"(shared_barrier) : "memory");
   asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
   asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+}
+TOKENDRAW_DEVICE void begin_copy(CopyBarrier* barrier, void* to, const void* from, uint32_t bytes) {
+  const auto shared_barrier = static_cast<uint32_t>(__cvta_generic_to_shared(barrier));
+  const auto shared_to = static_cast<uint32_t>(__cvta_generic_to_shared(to));
   asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(shared_barrier), "r"(bytes) : "memory");
   if (bytes == 0) return;
   asm volatile(
@@ -138,12 +148,68 @@ TOKENDRAW_DEVICE void finish_copy(CopyBarrier* barrier) {
                  : "memory");
   }
 }
+// Messages that complete a transaction of the receiver's mbarrier: nobody waits for what another one has written to be
+// acknowledged, as in a barrier of the cluster.
+TOKENDRAW_DEVICE uint32_t shared_of_rank(const void* shared, uint32_t rank) {
+  uint32_t address;
+  asm("mapa.shared::cluster.u32 %0, %1, %2;"
+      : "=r"(address)
+      : "r"(static_cast<uint32_t>(__cvta_generic_to_shared(shared))), "r"(rank));
+  return address;
+}
+TOKENDRAW_DEVICE void open_inbox(Inbox* inbox, uint32_t announcements) {
+  asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(static_cast<uint32_t>(__cvta_generic_to_shared(inbox))),
+               "r"(announcements)
+               : "memory");
+  asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+}
+TOKENDRAW_DEVICE void announce(Inbox* inbox, uint32_t rank, uint32_t bytes) {
+  asm volatile(
+      "mbarrier.arrive.expect_tx.relaxed.cluster.shared::cluster.b64 _, [%0], %1;" ::"r"(shared_of_rank(inbox, rank)),
+      "r"(bytes)
+      : "memory");
+}
+TOKENDRAW_DEVICE void send(uint64_t* to, uint32_t index, const uint64_t& value, Inbox* inbox, uint32_t rank) {
+  asm volatile("st.async.shared::cluster.mbarrier::complete_tx::bytes.b64 [%0], %1, [%2];" ::"r"(
+                   shared_of_rank(to, rank) + index * static_cast<uint32_t>(sizeof value)),
+               "l"(value), "r"(shared_of_rank(inbox, rank))
+               : "memory");
+}
+TOKENDRAW_DEVICE void send(Words16* to, uint32_t index, const Words16& value, Inbox* inbox, uint32_t rank) {
+  asm volatile("st.async.shared::cluster.mbarrier::complete_tx::bytes.v4.b32 [%0], {%1, %2, %3, %4}, [%5];" ::"r"(
+                   shared_of_rank(to, rank) + index * static_cast<uint32_t>(sizeof value)),
+               "r"(value.word[0]), "r"(value.word[1]), "r"(value.word[2]), "r"(value.word[3]),
+               "r"(shared_of_rank(inbox, rank))
+               : "memory");
+}
+template <int kWave>
+TOKENDRAW_DEVICE void wait_for_inbox(Inbox* inbox) {
+  const auto shared_inbox = static_cast<uint32_t>(__cvta_generic_to_shared(inbox));
+  uint32_t done = 0;
+  while (done == 0) {
+    asm volatile(
+        "{\n .reg .pred p;\n mbarrier.try_wait.parity.acquire.cluster.shared::cta.b64 p, [%1], 0;\n"
+        " selp.u32 %0, 1, 0, p;\n}"
+        : "=r"(done)
+        : "r"(shared_inbox)
+        : "memory");
+  }
+}
 #else
 inline constexpr bool kHasClusters = false;
 TOKENDRAW_DEVICE void wait_for_earlier_kernels() {}
 TOKENDRAW_DEVICE void let_next_kernel_begin() {}
+template <typename Arguments>
+TOKENDRAW_DEVICE void read_early(const Arguments&) {}
+TOKENDRAW_DEVICE void prepare_copy(CopyBarrier*) {}
 TOKENDRAW_DEVICE void begin_copy(CopyBarrier*, void*, const void*, uint32_t) {}
 TOKENDRAW_DEVICE void finish_copy(CopyBarrier*) {}
+TOKENDRAW_DEVICE void open_inbox(Inbox*, uint32_t) {}
+TOKENDRAW_DEVICE void announce(Inbox*, uint32_t, uint32_t) {}
+template <typename T>
+TOKENDRAW_DEVICE void send(T*, uint32_t, const T&, Inbox*, uint32_t) {}
+template <int kWave>
+TOKENDRAW_DEVICE void wait_for_inbox(Inbox*) {}
 #endif
 
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800

@@ -63,6 +63,9 @@ namespace tokendraw::gpu::platform {
 struct CopyBarrier {
   uint64_t state;
 };
+struct Inbox {
+  uint64_t state;
+};
 
 TOKENDRAW_DEVICE uint32_t thread_index() { return __builtin_amdgcn_workitem_id_x(); }
 TOKENDRAW_DEVICE uint32_t block_threads() { return __builtin_amdgcn_workgroup_size_x(); }
@@ -171,8 +174,17 @@ TOKENDRAW_DEVICE T* cluster_map(T* shared, uint32_t) {
 }
 TOKENDRAW_DEVICE void wait_for_earlier_kernels() {}
 TOKENDRAW_DEVICE void let_next_kernel_begin() {}
+template <typename Arguments>
+TOKENDRAW_DEVICE void read_early(const Arguments&) {}
+TOKENDRAW_DEVICE void prepare_copy(CopyBarrier*) {}
 TOKENDRAW_DEVICE void begin_copy(CopyBarrier*, void*, const void*, uint32_t) {}
 TOKENDRAW_DEVICE void finish_copy(CopyBarrier*) {}
+TOKENDRAW_DEVICE void open_inbox(Inbox*, uint32_t) {}
+TOKENDRAW_DEVICE void announce(Inbox*, uint32_t, uint32_t) {}
+template <typename T>
+TOKENDRAW_DEVICE void send(T*, uint32_t, const T&, Inbox*, uint32_t) {}
+template <int kWave>
+TOKENDRAW_DEVICE void wait_for_inbox(Inbox*) {}
 template <int kWave>
 inline constexpr bool kHasMaxOrNan = false;
 TOKENDRAW_DEVICE float max_or_nan(float a, float b) { return a > b ? a : b; }

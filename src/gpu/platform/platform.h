@@ -59,12 +59,27 @@
 //   bool     kHasSmallBlocks            whether plans may ask for smaller blocks where rows are many
 // Where devices have clusters (kHasClusters; elsewhere these do nothing of use and no kernel that calls them is run):
 //   struct CopyBarrier                  in shared memory, one for each copy of a kernel
+//   void     prepare_copy(CopyBarrier*) by the thread that will begin it
 //   void     begin_copy(CopyBarrier*, void* to, const void* from, uint32_t bytes)
 //                                       one thread calls: a copy from global into shared memory goes on beside the
 //                                       program; addresses and bytes are multiples of 16
 //   void     finish_copy(CopyBarrier*)  by any thread, after a barrier with the one that began it: waits for the copy
+//   struct Inbox                        in shared memory, for one delivery of messages from blocks of the cluster
+//   void     open_inbox(Inbox*, uint32_t announcements)
+//                                       one thread calls, before a cluster barrier that comes before the others below
+//   void     announce(Inbox*, rank, uint32_t bytes)
+//                                       one of as many calls as the inbox of that block was opened for, each saying how
+//                                       many bytes are sent. It orders no memory
+//   void     send(T* to, uint32_t index, const T& value, Inbox*, rank)
+//                                       T: uint64_t, Words16. A message into to[index] of the block of this rank. The
+//                                       sender need not stay until its messages have arrived
+//   void     wait_for_inbox<kWave>(Inbox*)
+//                                       all lanes of the warp, of the inbox's block: until all that is announced is
+//                                       there, and all announcements are. A block must not end before
 //   void     wait_for_earlier_kernels() of a launch that begins early: before the first look at memory and the first
 //                                       write, by all threads
+//   void     read_early(const Arguments&)
+//                                       reads all of a kernel's arguments, whose cache is cold when it begins
 //   void     let_next_kernel_begin()    such a launch behind this one may begin once all blocks have said so or ended
 //   int      count_bits(uint64_t), first_bit(uint64_t) (>= 1 bit set), leading_zeros(uint32_t) (32 for 0)
 //
