@@ -12,10 +12,11 @@ namespace tokendraw::gpu {
 template <typename Row>
 TOKENDRAW_DEVICE uint64_t warp_masses(const WeightRule& rule, GroupRange range) {
   constexpr int kWave = Row::kWave;
-  constexpr int kAtOnce = 8 / Row::Reader::kWidth;
+  constexpr int kAtOnce = 16 / Row::Reader::kWidth;  // a weight is a chain of 22 dependent steps
   auto& s = Row::shared();
   const typename Row::Reader reader = s.reader;
   const int32_t group_lines = s.settings.group_lines;
+  const auto lane = static_cast<int32_t>(lane_index<kWave>());
   uint64_t mass = 0;
   for (int32_t group = range.first; group < range.last; group += kAtOnce) {
     ThreadMass<kWave> sum[kAtOnce];
@@ -32,13 +33,14 @@ TOKENDRAW_DEVICE uint64_t warp_masses(const WeightRule& rule, GroupRange range) 
         for (int e = 0; e < Row::Reader::kWidth; ++e) sum[j].add(exists ? rule.exponent(x[e]) : kNoWeight);
       }
     }
+    uint64_t of_lane = 0;  // lane j has what group + j weighs
 #pragma unroll
     for (int j = 0; j < kAtOnce; ++j) {
       const uint64_t total = warp_sum_of_52_bits<kWave>(sum[j].value());
-      if (group + j >= range.last) continue;
-      if (lane_index<kWave>() == 0) s.group_mass[group + j] = total;
-      mass += total;
+      of_lane = lane == j ? total : of_lane;
+      mass += group + j < range.last ? total : 0;
     }
+    if (lane < kAtOnce && group + lane < range.last) s.group_mass[group + lane] = of_lane;
   }
   return mass;
 }
