@@ -261,7 +261,7 @@ remark_on() {
   esac
 }
 
-declare -A limits=([tests]=220 [check]=400 [sanitizer]=240 [bench]=180 [operations]=90 [profile]=240 [cpu]=60)
+declare -A limits=([tests]=220 [check]=400 [sanitizer]=300 [bench]=180 [operations]=90 [profile]=240 [cpu]=60)
 export -f step_tests step_check step_sanitizer step_bench step_operations step_profile step_cpu run_test program
 export work build out jobs draws quick time_factor memory_mib
 for step in ${steps//,/ }; do

@@ -67,7 +67,7 @@ std::vector<RowResult> run_on_gpu(TokendrawSampler* sampler, PackedBatch& packed
 std::string to_text(const Variant& variant) {
   if (variant.backend != TOKENDRAW_BACKEND_CPU) {
     return std::string(tokendraw_algorithm_name(variant.algorithm)) + "/" + tokendraw_backend_name(variant.backend) +
-           " device " + std::to_string(variant.device);
+           " device " + std::to_string(variant.device) + "/way " + tokendraw_gpu_way_name(variant.gpu_way);
   }
   return std::string(tokendraw_algorithm_name(variant.algorithm)) + "/" +
          (variant.cpu_target.empty() ? "best target" : variant.cpu_target) + "/" + std::to_string(variant.threads) +
@@ -150,6 +150,7 @@ SamplerPointer make_sampler(const Variant& variant) {
   options.device = variant.device;
   options.algorithm = variant.algorithm;
   options.threads = variant.threads;
+  options.gpu_way = variant.gpu_way;
   options.on_gpu_failure = TOKENDRAW_ON_GPU_FAILURE_RETURN_ERROR;
   if (!variant.cpu_target.empty()) options.cpu_target = variant.cpu_target.c_str();
   TokendrawSampler* sampler = nullptr;

@@ -24,6 +24,7 @@ struct Variant {
   int32_t threads = 1;
   TokendrawBackend backend = TOKENDRAW_BACKEND_CPU;
   int32_t device = 0;
+  TokendrawGpuWay gpu_way = TOKENDRAW_GPU_WAY_AUTO;
 };
 
 std::string to_text(const Variant& variant);  // "candidates/AVX2/1 thread(s)", "refine/cuda device 0"

@@ -220,9 +220,12 @@ TEST_F(CudaShapes, EveryKernel) {
         layout.lead_elements = 1;
         layout.padding_columns = 2;
         const std::vector<RowResult> expected = run(measure(), spec, layout);
-        for (const auto algorithm : {TOKENDRAW_ALGORITHM_CANDIDATES, TOKENDRAW_ALGORITHM_REFINE}) {
-          EXPECT_EQ(difference(expected, run_on_device(on_cuda(algorithm), spec, layout)), "")
-              << rows << " rows of " << vocab << " " << tokendraw_dtype_name(dtype);
+        // What the plan chooses, and the other ways that serve so many rows.
+        const auto other = rows < 64 ? TOKENDRAW_GPU_WAY_SPLIT : TOKENDRAW_GPU_WAY_SMALL_BLOCK;
+        for (const Variant& path : {on_cuda(TOKENDRAW_ALGORITHM_CANDIDATES), on_cuda(TOKENDRAW_ALGORITHM_REFINE),
+                                    on_cuda(TOKENDRAW_ALGORITHM_CANDIDATES, other)}) {
+          EXPECT_EQ(difference(expected, run_on_device(path, spec, layout)), "")
+              << rows << " rows of " << vocab << " " << tokendraw_dtype_name(dtype) << " " << to_text(path);
         }
         EXPECT_EQ(difference(run(measure_of_rejection(), spec, layout), run_on_device(kRejection, spec, layout)), "")
             << rows << " rows of " << vocab << " " << tokendraw_dtype_name(dtype) << " rejection";

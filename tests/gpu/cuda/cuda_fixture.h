@@ -17,8 +17,9 @@ namespace tokendraw::test {
 inline constexpr std::array<TokendrawAlgorithm, 3> kGpuAlgorithms = {
     TOKENDRAW_ALGORITHM_AUTO, TOKENDRAW_ALGORITHM_CANDIDATES, TOKENDRAW_ALGORITHM_REFINE};
 
-inline Variant on_cuda(TokendrawAlgorithm algorithm = TOKENDRAW_ALGORITHM_AUTO) {
-  return {algorithm, "", 1, TOKENDRAW_BACKEND_CUDA, 0};
+inline Variant on_cuda(TokendrawAlgorithm algorithm = TOKENDRAW_ALGORITHM_AUTO,
+                       TokendrawGpuWay way = TOKENDRAW_GPU_WAY_AUTO) {
+  return {algorithm, "", 1, TOKENDRAW_BACKEND_CUDA, 0, way};
 }
 
 // The CPU as the measure: its fastest algorithm, on every core.
