@@ -129,7 +129,7 @@ struct FilterPart {
   }
 
   TOKENDRAW_DEVICE void begin_read() const {
-    if constexpr (kResident) begin_lines<FilterPart>(source, block, own.first, own.last);
+    if constexpr (kResident) begin_own_lines<FilterPart>(source, block, own);
   }
   TOKENDRAW_DEVICE void finish_read() const {
     if constexpr (kResident) {

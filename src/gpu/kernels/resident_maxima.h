@@ -142,6 +142,14 @@ TOKENDRAW_DEVICE void load_other_lines(const typename Row::Source& source, LineR
   }
 }
 
+// Both, of a warp's own lines.
+template <typename Row>
+TOKENDRAW_DEVICE void begin_own_lines(const typename Row::Source& source, LineRange block, LineRange own) {
+  constexpr int kWave = Row::kWave;
+  if (lane_index<kWave>() == 0) begin_lines<Row>(source, block, own.first, own.last, warp_index<kWave>());
+  load_other_lines<Row>(source, block, own.first, own.last);
+}
+
 // Loads a warp's part of an edited row, as floats. The result is whether one of this thread's logits is NaN.
 template <typename Row>
 TOKENDRAW_DEVICE bool load_edited(const typename Row::Source& source, LineRange block) {

@@ -137,7 +137,7 @@ TOKENDRAW_DEVICE void softmax_on_chip(const request::Operation& operation, const
   const LineRange own = Part::lines_of_warp(block);
   platform::wait_for_earlier_kernels();
   platform::let_next_kernel_begin();
-  begin_lines<Part>(source, block, own.first, own.last);
+  begin_own_lines<Part>(source, block, own);
   draw::SoftmaxRow r;
   const bool valid = draw::make_softmax_row(o.temperature.at(row), &r);
   platform::warp_barrier<kWave>();
