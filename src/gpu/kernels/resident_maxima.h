@@ -146,7 +146,10 @@ TOKENDRAW_DEVICE void load_other_lines(const typename Row::Source& source, LineR
 template <typename Row>
 TOKENDRAW_DEVICE void begin_own_lines(const typename Row::Source& source, LineRange block, LineRange own) {
   constexpr int kWave = Row::kWave;
-  if (lane_index<kWave>() == 0) begin_lines<Row>(source, block, own.first, own.last, warp_index<kWave>());
+  if (lane_index<kWave>() == 0) {
+    platform::prepare_copy(&Row::shared().copied[warp_index<kWave>()]);
+    begin_lines<Row>(source, block, own.first, own.last, warp_index<kWave>());
+  }
   load_other_lines<Row>(source, block, own.first, own.last);
 }
 
