@@ -82,6 +82,14 @@ struct FilterPart {
   static constexpr uint32_t kMostBlocks = kResident ? kMaxClusterBlocks : 1;
   static constexpr uint32_t kMaxima = kBlockMaxima * kMostBlocks;
 
+  struct Sums {
+    uint32_t low[kFilterBuckets];  // of sums of 64 bits
+    uint32_t high[kFilterBuckets];
+  };
+  struct List {  // what all blocks list
+    uint64_t keys[kFilterList];
+    uint64_t weights[kFilterList];
+  };
   struct Shared {
     platform::CopyBarrier copied[kWarps];
     request::FilterRule rule;
@@ -96,14 +104,8 @@ struct FilterPart {
     uint64_t keys[kFilterList];     // what this block lists,
     uint64_t weights[kFilterList];  // and what that weighs
     union {
-      struct {
-        uint32_t low[kFilterBuckets];  // of sums of 64 bits
-        uint32_t high[kFilterBuckets];
-      } sums;
-      struct {  // what all blocks list
-        uint64_t keys[kFilterList];
-        uint64_t weights[kFilterList];
-      } list;
+      Sums sums;
+      List list;
     };
   };
   static_assert(sizeof(Shared) + 2048 <= kResidentSharedBytes, "and what Block and Cluster have");
