@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Everything that is to be known about tokendraw on this machine's NVIDIA GPU, in less than ten minutes on a fast one:
+# Everything that is to be known about tokendraw on this machine's NVIDIA GPU, in about twelve minutes on a fast one:
 #   scripts/gpu_check.sh [--build DIR] [--out DIR] [--steps tests,check,sanitizer,bench,operations,profile,cpu] [--draws N] [--quick]
 # --build: a build folder with TOKENDRAW_CUDA=ON, or what scripts/pack_gpu_build.sh made of one; without it, the preset
 #          `cuda` is built for this GPU's architecture
 # --out:   where the reports go [results/<gpu>-<date>]: facts.txt, tests.txt, check.txt, sanitizer.txt, bench.csv,
-#          bench.txt, operations.csv and .txt (the building blocks), profile.txt (what Nsight Compute counted), cpu.txt
+#          bench.txt, goals.txt (its cells beside their goals), rejection.csv (rejection sampling beside the exact
+#          algorithm), operations.csv and .txt (the building blocks), profile.txt (what Nsight Compute counted), cpu.txt
 #          (the CPU engine and sort on this machine), summary.txt
 # --draws: how many draws `tokendraw check` compares [20000000]
 # --quick: a tenth of everything
@@ -224,7 +225,12 @@ step_sanitizer() {
 }
 
 step_bench() {
-  "$(program gpu_bench)" --logits data/real_logits_128256_bf16.npy --out "$out/bench.csv" ${quick:+--quick}
+  local bench logits=data/real_logits_128256_bf16.npy
+  bench=$(program gpu_bench) || return 1
+  "$bench" --logits $logits --out "$out/bench.csv" ${quick:+--quick} &&
+    "$bench" --logits $logits --out "$out/rejection.csv" ${quick:+--quick} --algorithm auto rejection --vocab 128256 \
+      --batch 1 16 64 512 --filter top-k top-k+top-p min-p top-p --data real normal1 ascending two-valued &&
+    scripts/gpu_goals.py "$out/bench.csv" >"$out/goals.txt"
 }
 
 # The building blocks, beside one read and one write.
