@@ -9,11 +9,16 @@
 
 namespace tokendraw::gpu {
 
-// The words of one block of Philox, by numbers that are known when this is compiled.
+// The words of one block of Philox, each as the first of those that are left: an array that a variable indexes lies in
+// memory.
 struct BlockWords {
-  draw::PhiloxBlock block;
-  int taken = 0;
-  TOKENDRAW_DEVICE uint32_t next() { return block.word[taken++ % 4]; }
+  draw::PhiloxBlock left;
+  TOKENDRAW_DEVICE uint32_t next() {
+    const uint32_t first = left.word[0];
+#pragma unroll
+    for (int i = 0; i < 3; ++i) left.word[i] = left.word[i + 1];
+    return first;
+  }
 };
 
 template <typename T>
