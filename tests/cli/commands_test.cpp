@@ -98,7 +98,8 @@ TEST(Plan, TakesTheFactsOfAGpu) {
   EXPECT_EQ(plan["vocab"], "128256");
   EXPECT_EQ(std::string(plan["blocks"]).rfind("a cluster of 8 a row", 0), 0u) << plan;
   std::vector<std::string> more = arguments;
-  more[4] = "64";  // do not find room on the chip at the same time
+  more[2] = "262144";
+  more[4] = "64";  // so many do not find room on the chip at the same time
   EXPECT_EQ(std::string(json_of(more)["blocks"]).rfind("4 a row", 0), 0u) << json_of(more);
   std::vector<std::string> older = arguments;
   older[10] = "sm_80";  // without clusters
