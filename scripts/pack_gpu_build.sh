@@ -3,8 +3,8 @@
 # Packs what scripts/gpu_check.sh needs of a build with TOKENDRAW_CUDA=ON into a folder that can be carried to a machine
 # with a GPU and no compiler, together with the source tree: scripts/pack_gpu_build.sh BUILD FOLDER
 # The folder gets bin/ (programs, stripped) and lib/ (the library, the backend, and the shared libraries that the
-# programs need, but for those of glibc and GCC, which every Linux with a compiler has, and cuRAND's, of the toolkit). It must not exist yet, or be an
-# earlier pack.
+# programs need, but for those of glibc and GCC, which every Linux with a compiler has, and cuRAND's, of the toolkit). It
+# must not exist yet, or be an earlier pack.
 set -euo pipefail
 
 if [ $# -ne 2 ]; then

@@ -220,7 +220,7 @@ TEST_F(CudaShapes, EveryKernel) {
         layout.lead_elements = 1;
         layout.padding_columns = 2;
         const std::vector<RowResult> expected = run(measure(), spec, layout);
-        // What the plan chooses, and the other ways that serve so many rows.
+        // What the plan chooses, and a way that serves so many rows too.
         const auto other = rows < 64 ? TOKENDRAW_GPU_WAY_SPLIT : TOKENDRAW_GPU_WAY_SMALL_BLOCK;
         for (const Variant& path : {on_cuda(TOKENDRAW_ALGORITHM_CANDIDATES), on_cuda(TOKENDRAW_ALGORITHM_REFINE),
                                     on_cuda(TOKENDRAW_ALGORITHM_CANDIDATES, other)}) {
