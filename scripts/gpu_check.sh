@@ -76,7 +76,7 @@ if [ -z "$build" ]; then
   start=$SECONDS
   {
     cmake --preset cuda -DTOKENDRAW_CUDA_ARCHITECTURES="$capability" &&
-      cmake --build --preset cuda --parallel "$jobs"
+      cmake --build --preset cuda --parallel "$jobs" --target gpu_programs
   } >"$out/build.txt" 2>&1
   status=$?
   conclude build $status $((SECONDS - start)) "preset cuda for $capability"

@@ -22,24 +22,17 @@ fi
 rm -rf "$folder"
 mkdir -p "$folder/bin" "$folder/lib"
 
-# Programs: the command line, tests of the GPU, tests that ask the GPU too with TOKENDRAW_TEST_CUDA=1; benches and
-# examples where the build has them.
-needed=(tools/tokendraw/tokendraw)
-for name in cases graph large memory operations stream; do needed+=("tests/gpu/cuda/cuda_${name}_test"); done
-for name in golden cases_values cases_filters cases_inputs random_search invariance memory_invariance distribution \
-  real_logits large_batch; do
-  needed+=("tests/${name}_test")
-done
-optional=(bench/gpu_bench bench/gpu_operations_bench)
-for name in device_sampling_c device_sampling_cpp curand_numbers; do optional+=("examples/example_$name"); done
-for path in "${needed[@]}"; do
-  if [ ! -x "$build/$path" ]; then
-    echo "pack_gpu_build: $build has no $path: it needs TOKENDRAW_CUDA, TOKENDRAW_BUILD_TOOLS and TOKENDRAW_BUILD_TESTS" >&2
+# Programs: cmake/gpu_programs.cmake lists them.
+if [ ! -e "$build/gpu_programs.txt" ]; then
+  echo "pack_gpu_build: $build is not configured with TOKENDRAW_CUDA, TOKENDRAW_BUILD_TOOLS and TOKENDRAW_BUILD_TESTS" >&2
+  exit 1
+fi
+mapfile -t programs <"$build/gpu_programs.txt"
+for path in "${programs[@]}"; do
+  if [ ! -x "$path" ]; then
+    echo "pack_gpu_build: there is no $path: build the target gpu_programs" >&2
     exit 1
   fi
-done
-for path in "${optional[@]}"; do
-  if [ -x "$build/$path" ]; then needed+=("$path"); fi
 done
 
 shopt -s nullglob
@@ -49,7 +42,7 @@ if [ ${#libraries[@]} -ne 2 ]; then
   exit 1
 fi
 for library in "${libraries[@]}"; do cp -L "$library" "$folder/lib/"; done
-for path in "${needed[@]}"; do cp -L "$build/$path" "$folder/bin/"; done
+for path in "${programs[@]}"; do cp -L "$path" "$folder/bin/"; done
 
 of_the_system='^(linux-vdso|ld-linux|libc|libm|libdl|librt|libpthread|libgcc_s|libstdc\+\+|libcurand)[-.]'
 for file in "$folder"/bin/* "$folder"/lib/*; do LD_LIBRARY_PATH=$folder/lib ldd "$file"; done |

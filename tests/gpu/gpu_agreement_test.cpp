@@ -4,12 +4,13 @@
 //
 // A lane is a fiber there, so the case list is too long. What is run is a part of it in which every two values of two
 // dimensions meet: a kind of row and a filter group, a layout and a split row on device 1, and so on. CMakeLists.txt
-// runs the test on two builds of the backend, one with lists so short that short rows take the ways of long ones.
+// runs the test twice, once with lists so short that short rows take the ways of long ones.
 //
 // The environment asks for more:
 //   TOKENDRAW_TEST_WHOLE=1        all of the list, all rows of every case, every path: hours
 //   TOKENDRAW_TEST_MAX_VOCAB=N    of it, only vocabularies up to N
 //   TOKENDRAW_TEST_CASE=ID        this case alone, all of its rows on every path: how a failure is seen again
+//   TOKENDRAW_SIMT_LIST_LIMIT=N   lists of N keys
 //   TOKENDRAW_SIMT_SEED=N         other orders of lanes, warps and blocks; each case has one of its own in any case
 #include <case_batch.h>
 #include <cases.h>

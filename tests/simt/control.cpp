@@ -48,6 +48,11 @@ void simt_set_cluster_blocks(int32_t blocks) {
   driver().settings.cluster_blocks = blocks;
 }
 
+void simt_set_list_limit(uint32_t keys) {
+  const Lock lock(driver().lock);
+  platform::simt::machine.list_limit = keys;
+}
+
 void simt_set_memory_bytes(uint64_t bytes) {
   const Lock lock(driver().lock);
   driver().settings.memory_bytes = bytes;

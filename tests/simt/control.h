@@ -59,7 +59,10 @@ SIMT_API void simt_set_step_limit(uint64_t steps);
 SIMT_API void simt_set_deferred(int deferred);
 SIMT_API void simt_set_multiprocessors(int32_t multiprocessors); /* at first 4 */
 SIMT_API void simt_set_cluster_blocks(int32_t blocks);           /* the most of a cluster; 1: none; at first 16 */
-SIMT_API void simt_set_memory_bytes(uint64_t bytes);             /* of each device; at first 1 GiB */
+/* The most keys that kernels list where they would list more, so that short rows take the ways of long ones; 0: as many
+ * as there is room for. At first TOKENDRAW_SIMT_LIST_LIMIT of the environment, or 0. */
+SIMT_API void simt_set_list_limit(uint32_t keys);
+SIMT_API void simt_set_memory_bytes(uint64_t bytes); /* of each device; at first 1 GiB */
 /* How many of the two devices there are; -1: there is no driver. */
 SIMT_API void simt_set_devices(int devices);
 

@@ -18,6 +18,11 @@ uint64_t mix(uint64_t x) {
   return x ^ (x >> 31);
 }
 
+uint64_t number_from_environment(const char* name, uint64_t otherwise) {
+  const char* text = std::getenv(name);  // NOLINT(concurrency-mt-unsafe): while the driver starts, or under its lock
+  return text != nullptr ? std::strtoull(text, nullptr, 10) : otherwise;
+}
+
 bool stays(int code) { return code == SIMT_DEVICE_LOST || code == SIMT_KERNEL_FAILURE; }
 
 }  // namespace
@@ -39,8 +44,8 @@ Driver::Driver() {
 
 void Driver::reset() {
   settings = {};
-  // NOLINTNEXTLINE(concurrency-mt-unsafe): read once, while the driver starts or under its lock
-  if (const char* seed = std::getenv("TOKENDRAW_SIMT_SEED")) settings.seed = std::strtoull(seed, nullptr, 10);
+  settings.seed = number_from_environment("TOKENDRAW_SIMT_SEED", settings.seed);
+  machine.list_limit = static_cast<uint32_t>(number_from_environment("TOKENDRAW_SIMT_LIST_LIMIT", 0));
   report.clear();
   calls = {};
   failures = {};

@@ -89,8 +89,9 @@ struct Machine {
   int64_t until_preemption = 0;
   GridShape shape;
   uint32_t wave = 32;
-  Range last_range;       // found by the last look-up
-  uint64_t switches = 0;  // between lanes, since the program began
+  uint32_t list_limit = 0;  // 0: none
+  Range last_range;         // found by the last look-up
+  uint64_t switches = 0;    // between lanes, since the program began
 };
 inline Machine machine;
 

@@ -41,6 +41,11 @@ inline uint32_t block_y() { return simt::block_y(); }
 inline uint32_t grid_x() { return simt::machine.shape.grid_x; }
 inline uint32_t grid_y() { return simt::machine.shape.grid_y; }
 
+inline uint32_t list_limit(uint32_t capacity) {
+  const uint32_t limit = simt::machine.list_limit;
+  return limit != 0 && limit < capacity ? limit : capacity;
+}
+
 inline void block_barrier(simt::Site site = simt::here()) {
   (void)simt::meet_block(simt::Meeting::kBlockBarrier, false, site);
 }

@@ -4,10 +4,14 @@
 
 #include <tokendraw/tokendraw.h>
 
-#include <CLI/CLI.hpp>
 #include <cstdint>
 #include <memory>
 #include <string>
+
+namespace CLI {  // declared, for its header takes seconds to read
+class App;
+class Option;
+}  // namespace CLI
 
 namespace tokendraw::cli {
 

@@ -85,7 +85,7 @@ template <typename Row>
 TOKENDRAW_DEVICE bool list_is_full() {
   uint32_t listed = 0;
   if (lane_index<Row::kWave>() == 0) listed = platform::atomic_add(&Row::shared().listed, 0u);
-  return platform::warp_shuffle<Row::kWave>(listed, 0u) > Row::kListCapacity;
+  return platform::warp_shuffle<Row::kWave>(listed, 0u) > list_limit<Row>();
 }
 
 // Lists those of this lane's logits that are in [low, high].
@@ -103,7 +103,7 @@ TOKENDRAW_DEVICE void list_own(const float (&x)[Row::Reader::kWidth], int32_t id
 #pragma unroll
   for (int i = 0; i < kWidth; ++i) {
     if ((hits >> i & 1u) == 0) continue;
-    if (place < Row::kListCapacity) {
+    if (place < list_limit<Row>()) {
       Row::shared().keys[place] = draw::rank_key(draw::add_rn(x[i], 0.0f), static_cast<uint32_t>(id + i));
     }
     ++place;
@@ -120,7 +120,7 @@ TOKENDRAW_DEVICE uint32_t share_list() {
     const uint32_t own = s.listed;
     const auto counts = Row::Team::sum_of_blocks(own);
     const auto n = static_cast<uint32_t>(counts.second);
-    if (n > Row::kListCapacity) return n;
+    if (n > list_limit<Row>()) return n;
     const auto first = static_cast<uint32_t>(counts.first);
     constexpr uint32_t kEach = (Row::kListCapacity + Row::kThreads - 1) / Row::kThreads;
     uint64_t keys[kEach];
@@ -205,7 +205,7 @@ TOKENDRAW_DEVICE_CALL uint32_t gather(float low, float high) {
   return share_list<Row>();
 }
 
-// Leaves out of a list of n <= kListCapacity keys what cannot be among the top k; returns how many are left. Ends with
+// Leaves out of a list of n keys what cannot be among the top k; returns how many are left. Ends with
 // a barrier.
 template <typename Row>
 TOKENDRAW_DEVICE_CALL uint32_t keep_top_k(uint32_t n) {

@@ -162,7 +162,7 @@ TOKENDRAW_DEVICE_CALL uint64_t find_cut_in(Measure measure, uint64_t goal, BitRa
     const float high_x = draw::from_ordered_bits(range.high);
     if (listable) {
       const uint32_t n = gather<Row>(low_x, high_x);
-      if (n <= Row::kListCapacity) {
+      if (n <= list_limit<Row>()) {
         block_sort_descending<Row, Row::kThreads, kWave>(n);
         const Prefix prefix = prefix_of_list<Row>(n, counts ? goal : n, 0, counts ? ~uint64_t{0} : goal);
         return s.keys[prefix.size - 1];
@@ -197,7 +197,7 @@ template <typename Row>
 TOKENDRAW_DEVICE uint64_t find_cut(Measure measure, uint64_t goal) {
   const auto& s = Row::shared();
   const BitRange range = {draw::ordered_bits(smallest_weighing<Row>(1)), draw::ordered_bits(s.rule.max)};
-  return find_cut_in<Row>(measure, goal, range, true, s.reader.vocab() <= Row::kListCapacity);
+  return find_cut_in<Row>(measure, goal, range, true, fits_list<Row>(s.reader.vocab()));
 }
 
 }  // namespace tokendraw::gpu

@@ -211,7 +211,7 @@ TOKENDRAW_DEVICE_CALL bool draw_from_candidates(Drawn* drawn) {
   const request::RowInputs& in = Row::shared().inputs;
   float threshold = -draw::infinity();
   bool by_k = top_k_on(in);
-  if (in.vocab > Row::kListCapacity) {
+  if (!fits_list<Row>(in.vocab)) {
     // A base of top_k alone needs all of its tokens, whatever min_p says of them.
     const bool base_needs_k = in.params.top_p_on && in.params.base == draw::TopPBase::kAfterTopK && top_k_on(in);
     by_k = k_bounds(in, Row::groups());
@@ -221,7 +221,7 @@ TOKENDRAW_DEVICE_CALL bool draw_from_candidates(Drawn* drawn) {
     if (by_m) threshold = platform::max_number(threshold, smallest_weighing<Row>(in.params.min_weight));
   }
   uint32_t n = gather<Row>(threshold, draw::infinity());
-  if (n > Row::kListCapacity) return false;
+  if (n > list_limit<Row>()) return false;
   if (n > kPairwise && by_k) n = keep_top_k<Row>(n);
   *drawn = n <= kPairwise ? draw_from_pairs<Row>(n) : draw_from_sorted<Row>(n);
   return true;

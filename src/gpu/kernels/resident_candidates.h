@@ -165,7 +165,7 @@ TOKENDRAW_DEVICE bool try_sure_candidates(const Arguments& a, int64_t row, uint3
   }
   platform::wait_for_inbox<kWave>(&s.cluster.candidates_inbox);
   const uint32_t n = s.cluster.candidates;
-  const bool decides = n <= kAllCandidates && n <= Row::kListCapacity;
+  const bool decides = n <= kAllCandidates && n <= list_limit<Row>();
   if (thread > 0 && thread < blocks) {
     platform::send(&s.cluster.decides, 0, uint64_t{decides ? 1u : 0u}, &s.cluster.decides_inbox, thread);
   }
@@ -222,7 +222,7 @@ TOKENDRAW_DEVICE bool try_nucleus(const Arguments& a, int64_t row, uint32_t stat
   const uint64_t total = warp_sum<kWave>(lane < blocks ? s.cluster.mass[lane] : 0);
   const uint64_t listed_mass = warp_sum<kWave>(lane < blocks ? s.cluster.listed_mass[lane] : 0);
   if (thread == 0) s.total = total;
-  if (platform::warp_largest<kWave>(listed) > kFewCandidates || n > kAllCandidates || n > Row::kListCapacity ||
+  if (platform::warp_largest<kWave>(listed) > kFewCandidates || n > kAllCandidates || n > list_limit<Row>() ||
       listed_mass < draw::top_p_need(total, s.inputs.params.top_p)) {
     return false;
   }

@@ -53,7 +53,7 @@ struct ResidentRow : GroupsOf<ResidentRow<kDtype, kEdited, kWaveWidth>> {
   static constexpr int kThreads = plan::kGpuClusterThreads;
   static constexpr int kWarps = kThreads / kWave;
   static constexpr int kMaxGroups = plan::kGpuClusterGroups;  // of a block
-  static constexpr int kListCapacity = TOKENDRAW_GPU_LIST_CAPACITY < 1024 ? TOKENDRAW_GPU_LIST_CAPACITY : 1024;
+  static constexpr int kListCapacity = 1024;
   static constexpr int kBuckets = 1024;
   static constexpr request::Dtype kStored = kEdited ? request::Dtype::kF32 : kDtype;
   static constexpr int kCopyWarps = kWarps - 2;  // begin all warps' copies; the others read the row's parameters

@@ -7,11 +7,6 @@
 #include "gpu/kernels/row_reader.h"
 #include "gpu/primitives/block.h"
 
-// A test build makes the list short, so that short rows take the ways of long ones.
-#if !defined(TOKENDRAW_GPU_LIST_CAPACITY)
-#define TOKENDRAW_GPU_LIST_CAPACITY 2048
-#endif
-
 namespace tokendraw::gpu {
 
 inline constexpr int kBlockThreads = plan::kGpuBlockThreads;  // of the kernels that read rows from memory
@@ -158,6 +153,22 @@ struct GroupsOf {
   }
 };
 
+// How many keys a list takes. The emulator's tests ask for few, so that short rows take the ways of long ones.
+template <typename Row>
+TOKENDRAW_DEVICE uint32_t list_limit() {
+#if defined(TOKENDRAW_PLATFORM_SIMT)
+  return platform::list_limit(Row::kListCapacity);
+#else
+  return Row::kListCapacity;
+#endif
+}
+
+// Whether a list takes a whole row.
+template <typename Row>
+TOKENDRAW_DEVICE bool fits_list(int32_t vocab) {
+  return vocab <= static_cast<int32_t>(list_limit<Row>());
+}
+
 // One kind of row: its dtype, whether it is edited while it is read, and the threads of the block that reads it.
 template <request::Dtype kDtype, bool kEdited, int kWaveWidth, int kBlockThreads = gpu::kBlockThreads>
 struct Row : GroupsOf<Row<kDtype, kEdited, kWaveWidth, kBlockThreads>> {
@@ -165,7 +176,7 @@ struct Row : GroupsOf<Row<kDtype, kEdited, kWaveWidth, kBlockThreads>> {
   static constexpr int kThreads = kBlockThreads;
   static constexpr int kWarps = kThreads / kWave;
   static constexpr int kMaxGroups = gpu::kMaxGroups < kThreads ? gpu::kMaxGroups : kThreads;
-  static constexpr int kListCapacity = TOKENDRAW_GPU_LIST_CAPACITY;  // keys that are sorted in shared memory
+  static constexpr int kListCapacity = 2048;          // keys that are sorted in shared memory
   static constexpr int kBuckets = plan::kGpuBuckets;  // of a histogram, which takes the place of the list
   static_assert(kMaxGroups <= kThreads, "one thread for every group");
   using Reader = RowReader<kDtype, kEdited, kWave>;

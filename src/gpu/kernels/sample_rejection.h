@@ -89,11 +89,11 @@ TOKENDRAW_DEVICE_CALL uint64_t mass_of_base() {
   uint64_t cut = 0;
   if (top_k_on(in)) {
     // As for candidates: few logits hold the top k.
-    const bool all = in.vocab <= Row::kListCapacity;
+    const bool all = fits_list<Row>(in.vocab);
     if (all || k_bounds(in, Row::groups())) {
       const float threshold = all ? -draw::infinity() : threshold_of_maxima<Row>(in.params.top_k);
       uint32_t n = gather<Row>(threshold, draw::infinity());
-      if (n <= Row::kListCapacity) {
+      if (n <= list_limit<Row>()) {
         if (n > kPairwise) n = keep_top_k<Row>(n);
         block_sort_descending<Row, Row::kThreads, Row::kWave>(n);
         return prefix_of_list<Row>(n, k, base_min_weight(in), ~uint64_t{0}).mass;

@@ -12,7 +12,7 @@ namespace tokendraw::gpu {
 // Whether a row takes this way.
 template <typename Row>
 TOKENDRAW_DEVICE bool searches_top_p(const request::RowInputs& in) {
-  return !in.params.greedy && in.params.top_p_on && !top_k_on(in) && !min_p_on(in) && in.vocab > Row::kListCapacity;
+  return !in.params.greedy && in.params.top_p_on && !top_k_on(in) && !min_p_on(in) && !fits_list<Row>(in.vocab);
 }
 
 // The logits of the bucket of the cut, and what is left of the goal in it.
@@ -182,7 +182,7 @@ TOKENDRAW_DEVICE_CALL void search_top_p(Drawn* drawn) {
       });
   platform::block_barrier();
   const uint32_t n = share_list<Row>();
-  if (n <= Row::kListCapacity) {
+  if (n <= list_limit<Row>()) {
     *drawn = draw_from_range<Row>(n, range);
     return;
   }
@@ -202,8 +202,10 @@ TOKENDRAW_DEVICE_CALL void search_top_p(Drawn* drawn) {
 // ---- The same by the blocks that share a row
 
 template <typename Row>
-inline constexpr uint32_t kSharedListCapacity =
-    Row::kListCapacity < plan::kGpuListCapacity ? Row::kListCapacity : plan::kGpuListCapacity;
+TOKENDRAW_DEVICE uint32_t shared_list_limit() {
+  constexpr uint32_t kRoom = plan::kGpuListCapacity;
+  return list_limit<Row>() < kRoom ? list_limit<Row>() : kRoom;
+}
 
 // Empties the row's histogram and list, a share of it by each block.
 template <typename Row>
@@ -268,7 +270,7 @@ TOKENDRAW_DEVICE void search_shared_groups(const Arguments& a, int64_t row, int3
 #pragma unroll
         for (int i = 0; i < Row::Reader::kWidth; ++i) {
           if ((hits >> i & 1u) == 0) continue;
-          if (place < kSharedListCapacity<Row>) {
+          if (place < shared_list_limit<Row>()) {
             list[place] = draw::rank_key(draw::add_rn(x[i], 0.0f), static_cast<uint32_t>(id + i));
           }
           ++place;
@@ -286,9 +288,9 @@ TOKENDRAW_DEVICE_CALL bool draw_after_shared_search(const Arguments& a, int64_t 
   uint32_t n = state.listed;
   if (a.list == nullptr) {
     n = gather<Row>(state.low, state.high);
-    if (n > Row::kListCapacity) return false;
+    if (n > list_limit<Row>()) return false;
   } else {
-    if (n > kSharedListCapacity<Row>) return false;
+    if (n > shared_list_limit<Row>()) return false;
     platform::block_barrier();
     for (uint32_t i = platform::thread_index(); i < n; i += Row::kThreads) {
       s.keys[i] = a.list[row * plan::kGpuListCapacity + i];
