@@ -241,7 +241,8 @@ int main(int argc, char** argv) {
   app.add_option("--dtype", options.dtypes, "f32, f16, bf16");
   app.add_option("--data", options.data, "real, or a kind of row");
   app.add_option("--filter", options.filters, "greedy, top-k, ...");
-  app.add_option("--algorithm", options.algorithms, "auto, candidates, refine, rejection: each beside the others");
+  app.add_option("--algorithm", options.algorithms,
+                 "auto, candidates, refine, rejection: each beside the others; @ and a way (auto@block) for that way");
   CLI11_PARSE(app, argc, argv);
   tokendraw::bench::Bench(options).run();
   return 0;
