@@ -58,7 +58,7 @@ stage_clang() {
 }
 
 stage_tidy() {
-  configure clang # for its compile_commands.json
+  configure clang -DTOKENDRAW_BUILD_EMULATED_GPU=ON # for its compile_commands.json
   scripts/run_clang_tidy.sh build/clang "$jobs"
 }
 

@@ -3,14 +3,14 @@
 // lanes (device 0) and of 64 (device 1), every way that blocks work on a row.
 //
 // A lane is a fiber there, so the case list is too long. What is run is a part of it in which every two values of two
-// dimensions meet: a kind of row and a filter group, a layout and a split row on device 1, and so on. CMakeLists.txt
-// runs the test twice, once with lists so short that short rows take the ways of long ones.
+// dimensions meet: a kind of row and a filter group, a layout and a split row on device 1, and so on. Half of it has
+// lists so short that short rows take the ways of long ones.
 //
 // The environment asks for more:
 //   TOKENDRAW_TEST_WHOLE=1        all of the list, all rows of every case, every path: hours
 //   TOKENDRAW_TEST_MAX_VOCAB=N    of it, only vocabularies up to N
 //   TOKENDRAW_TEST_CASE=ID        this case alone, all of its rows on every path: how a failure is seen again
-//   TOKENDRAW_SIMT_LIST_LIMIT=N   lists of N keys
+//   TOKENDRAW_SIMT_LIST_LIMIT=N   with one of these: lists of N keys
 //   TOKENDRAW_SIMT_SEED=N         other orders of lanes, warps and blocks; each case has one of its own in any case
 #include <case_batch.h>
 #include <cases.h>
@@ -35,6 +35,7 @@ namespace {
 constexpr size_t kParts = 2;  // of the list, run side by side
 constexpr int32_t kShort = 1100;
 constexpr int32_t kMiddle = 4097;
+constexpr uint32_t kShortList = 64;  // few candidates fill it: thresholds, gathers and histograms follow
 
 uint64_t mix(uint64_t x) {
   x = (x ^ (x >> 32)) * 0xd6e8feb86659fd93u;
@@ -88,14 +89,15 @@ struct Trial {
   cases::Case c;
   std::vector<size_t> paths;
   bool all_rows;
+  uint32_t list_limit;  // 0: none
 };
 
 // The combinations of values that have been met: all pairs, and those triples that decide which way a row takes.
 class Combinations {
  public:
   // Whether the trial is the first to have one of its combinations.
-  bool add(const cases::Case& c, size_t path) {
-    const std::array<uint64_t, 9> values = {
+  bool add(const cases::Case& c, size_t path, uint32_t list_limit) {
+    const std::array<uint64_t, 10> values = {
         path,
         static_cast<uint64_t>(c.filters),
         static_cast<uint64_t>(c.kind),
@@ -105,12 +107,13 @@ class Combinations {
         static_cast<uint64_t>(c.layout),
         static_cast<uint64_t>(c.randomness),
         static_cast<uint64_t>(c.vocab),
+        list_limit,
     };
     bool found = false;
     for (size_t i = 0; i < values.size(); ++i) {
       for (size_t j = 0; j < i; ++j) found |= seen_.insert({i, j, 0, values[i], values[j], 0}).second;
     }
-    constexpr size_t kTriples[][3] = {{0, 1, 2}, {0, 1, 3}, {0, 1, 4}, {0, 4, 5}};
+    constexpr size_t kTriples[][3] = {{0, 1, 2}, {0, 1, 3}, {0, 1, 4}, {0, 4, 5}, {0, 1, 9}, {0, 2, 9}, {1, 2, 9}};
     for (const auto& [i, j, k] : kTriples) found |= seen_.insert({i, j, k, values[i], values[j], values[k]}).second;
     return found;
   }
@@ -141,17 +144,20 @@ std::vector<Trial> choose_trials() {
     const size_t path = hash % (draws_numbers(c) ? kPathCount : kExactPaths);
     const bool split = path_at(path).way == TOKENDRAW_GPU_WAY_SPLIT;
     if (c.vocab > kShort && (split || hash / 8 % 4 != 0)) continue;
-    if (!met.add(c, path)) continue;
+    const uint32_t list_limit = (hash >> 32 & 1) != 0 ? kShortList : 0;
+    if (!met.add(c, path, list_limit)) continue;
     // Rows in clusters are as long as the list's, or as long as split ones.
     if (split || (path_at(path).way == TOKENDRAW_GPU_WAY_CLUSTER && hash / 8 % 2 != 0))
       c.vocab = split_vocab(c, hash / 8);
-    trials.push_back({c, {path}, false});
+    trials.push_back({c, {path}, false, list_limit});
   }
   if (kSanitized) trials.resize(trials.size() / 4);  // the first, which are those that bring the most
   return trials;
 }
 
 std::vector<Trial> list_trials() {
+  const char* limit_text = environment("TOKENDRAW_SIMT_LIST_LIMIT");
+  const uint32_t list_limit = limit_text != nullptr ? static_cast<uint32_t>(std::atoi(limit_text)) : 0;
   const auto every_path = [](const cases::Case& c) {
     std::vector<size_t> paths(draws_numbers(c) ? kPathCount : kExactPaths);
     std::iota(paths.begin(), paths.end(), size_t{0});
@@ -162,7 +168,7 @@ std::vector<Trial> list_trials() {
     const std::optional<cases::Case> one = cases::parse_case_id(id);
     EXPECT_TRUE(one.has_value()) << "TOKENDRAW_TEST_CASE is no case: " << id;
     for (const bool all_rows : {false, true}) {
-      if (one) trials.push_back({*one, every_path(*one), all_rows});
+      if (one) trials.push_back({*one, every_path(*one), all_rows, list_limit});
     }
     return trials;
   }
@@ -171,7 +177,7 @@ std::vector<Trial> list_trials() {
   const char* max_vocab = environment("TOKENDRAW_TEST_MAX_VOCAB");
   cases::CaseListOptions options;
   if (max_vocab != nullptr) options.max_vocab = std::atoi(max_vocab);
-  for (const cases::Case& c : cases::list_cases(options)) trials.push_back({c, every_path(c), true});
+  for (const cases::Case& c : cases::list_cases(options)) trials.push_back({c, every_path(c), true, list_limit});
   return trials;
 }
 
@@ -246,12 +252,13 @@ TEST_P(GpuAgreement, EveryPath) {
       if (way.rfind(std::string(tokendraw_gpu_way_name(path.way)) + " ", 0) == 0) ++batches[path.way];
       if (plan_value(sampler, batch.batch(unused), "algorithm") == "rejection") ++rejection_batches;
       set_seed(hash_of(case_id(trial.c)) + which);
+      if (auto* set = EMULATOR(simt_set_list_limit)) set(trial.list_limit);
       const SamplerPointer& measure = path.algorithm == TOKENDRAW_ALGORITHM_REJECTION ? rejection : reference;
       const std::string found = difference(run_rows(measure.get(), batch), run_rows(sampler, batch));
       rows += batch.rows();
       if (found.empty()) continue;
-      ADD_FAILURE() << to_text(path) << ": " << found << "\nTOKENDRAW_TEST_CASE=" << case_id(trial.c)
-                    << " gpu_agreement_test";
+      ADD_FAILURE() << to_text(path) << ": " << found << "\nTOKENDRAW_SIMT_LIST_LIMIT=" << trial.list_limit
+                    << " TOKENDRAW_TEST_CASE=" << case_id(trial.c) << " gpu_agreement_test";
       if (auto* report = EMULATOR(simt_last_report)) ADD_FAILURE() << report();
       if (++failures == 10) return;
     }
@@ -262,6 +269,27 @@ TEST_P(GpuAgreement, EveryPath) {
     EXPECT_GT(rejection_batches, 0);
   }
   RecordProperty("rows_compared", std::to_string(rows));
+}
+
+// Else half of the trials would show nothing of their own.
+TEST(GpuAgreementTrials, ShortListsSendShortRowsOtherWays) {
+  const SamplerPointer sampler = make_gpu_sampler(path_at(0));
+  ASSERT_NE(sampler, nullptr);
+  auto* const set_limit = EMULATOR(simt_set_list_limit);
+  if (set_limit == nullptr) GTEST_SKIP() << "not on the emulator";
+  cases::Case c;
+  c.vocab = kShort;
+  const cases::CaseBatch batch(c, {0});
+  std::set<uint64_t> switches;  // between lanes: equal where lanes do the same in the same order
+  for (const uint32_t list_limit : {0u, kShortList, 0u}) {
+    set_seed(1);
+    set_limit(list_limit);
+    const uint64_t before = EMULATOR(simt_count_switches)();
+    (void)run_rows(sampler.get(), batch);
+    switches.insert(EMULATOR(simt_count_switches)() - before);
+  }
+  set_limit(0);
+  EXPECT_EQ(switches.size(), 2u);
 }
 
 INSTANTIATE_TEST_SUITE_P(Cases, GpuAgreement, testing::Range(size_t{0}, kParts));

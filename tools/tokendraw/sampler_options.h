@@ -8,7 +8,8 @@
 #include <memory>
 #include <string>
 
-namespace CLI {  // declared, for its header takes seconds to read
+// Declared, for its header takes seconds to read.
+namespace CLI {  // NOLINT(readability-identifier-naming)
 class App;
 class Option;
 }  // namespace CLI
