@@ -279,7 +279,8 @@ TEST(GpuAgreementTrials, ShortListsSendShortRowsOtherWays) {
   if (set_limit == nullptr) GTEST_SKIP() << "not on the emulator";
   cases::Case c;
   c.vocab = kShort;
-  const cases::CaseBatch batch(c, {0});
+  const std::vector<int64_t> rows = {0};
+  const cases::CaseBatch batch(c, rows);
   std::set<uint64_t> switches;  // between lanes: equal where lanes do the same in the same order
   for (const uint32_t list_limit : {0u, kShortList, 0u}) {
     set_seed(1);
