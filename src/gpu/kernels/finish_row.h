@@ -211,7 +211,7 @@ TOKENDRAW_DEVICE_CALL bool draw_from_candidates(Drawn* drawn) {
   const request::RowInputs& in = Row::shared().inputs;
   float threshold = -draw::infinity();
   bool by_k = top_k_on(in);
-  if (!fits_list<Row>(in.vocab)) {
+  if (in.vocab > static_cast<int32_t>(list_limit<Row>())) {
     // A base of top_k alone needs all of its tokens, whatever min_p says of them.
     const bool base_needs_k = in.params.top_p_on && in.params.base == draw::TopPBase::kAfterTopK && top_k_on(in);
     by_k = k_bounds(in, Row::groups());
