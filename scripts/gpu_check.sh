@@ -125,7 +125,7 @@ step_tests() {
   local part name
   if [ -n "$quick" ]; then export TOKENDRAW_TEST_QUICK=1; fi
   # Those that use much of the device's memory, or measure it, one after the other.
-  for name in cuda_memory_test cuda_stream_test cuda_large_test cuda_graph_test cuda_operations_test; do
+  for name in cuda_exponential_test cuda_memory_test cuda_stream_test cuda_large_test cuda_graph_test cuda_operations_test; do
     run_test 0 "$name" '*' 0 1 90
   done
   if [ -z "$quick" ] && [ "$memory_mib" -gt 40000 ]; then run_test only large_batch_test '*' 0 1 60; fi

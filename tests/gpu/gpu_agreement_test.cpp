@@ -35,6 +35,7 @@ namespace {
 constexpr size_t kParts = 2;  // of the list, run side by side
 constexpr int32_t kShort = 1100;
 constexpr int32_t kMiddle = 4097;
+constexpr std::array kOutputs = {cases::Outputs::kAll, cases::Outputs::kTokens};
 constexpr uint32_t kShortList = 64;  // few candidates fill it: thresholds, gathers and histograms follow
 
 uint64_t mix(uint64_t x) {
@@ -90,14 +91,15 @@ struct Trial {
   std::vector<size_t> paths;
   bool all_rows;
   uint32_t list_limit;  // 0: none
+  cases::Outputs outputs;
 };
 
 // The combinations of values that have been met: all pairs, and those triples that decide which way a row takes.
 class Combinations {
  public:
   // Whether the trial is the first to have one of its combinations.
-  bool add(const cases::Case& c, size_t path, uint32_t list_limit) {
-    const std::array<uint64_t, 10> values = {
+  bool add(const cases::Case& c, size_t path, uint32_t list_limit, cases::Outputs outputs) {
+    const std::array<uint64_t, 11> values = {
         path,
         static_cast<uint64_t>(c.filters),
         static_cast<uint64_t>(c.kind),
@@ -108,12 +110,14 @@ class Combinations {
         static_cast<uint64_t>(c.randomness),
         static_cast<uint64_t>(c.vocab),
         list_limit,
+        static_cast<uint64_t>(outputs),
     };
     bool found = false;
     for (size_t i = 0; i < values.size(); ++i) {
       for (size_t j = 0; j < i; ++j) found |= seen_.insert({i, j, 0, values[i], values[j], 0}).second;
     }
-    constexpr size_t kTriples[][3] = {{0, 1, 2}, {0, 1, 3}, {0, 1, 4}, {0, 4, 5}, {0, 1, 9}, {0, 2, 9}, {1, 2, 9}};
+    constexpr size_t kTriples[][3] = {{0, 1, 2}, {0, 1, 3}, {0, 1, 4},  {0, 4, 5}, {0, 1, 9},
+                                      {0, 2, 9}, {1, 2, 9}, {0, 1, 10}, {1, 2, 10}};
     for (const auto& [i, j, k] : kTriples) found |= seen_.insert({i, j, k, values[i], values[j], values[k]}).second;
     return found;
   }
@@ -145,11 +149,12 @@ std::vector<Trial> choose_trials() {
     const bool split = path_at(path).way == TOKENDRAW_GPU_WAY_SPLIT;
     if (c.vocab > kShort && (split || hash / 8 % 4 != 0)) continue;
     const uint32_t list_limit = (hash >> 32 & 1) != 0 ? kShortList : 0;
-    if (!met.add(c, path, list_limit)) continue;
+    const auto outputs = (hash >> 33 & 1) != 0 ? cases::Outputs::kTokens : cases::Outputs::kAll;
+    if (!met.add(c, path, list_limit, outputs)) continue;
     // Rows in clusters are as long as the list's, or as long as split ones.
     if (split || (path_at(path).way == TOKENDRAW_GPU_WAY_CLUSTER && hash / 8 % 2 != 0))
       c.vocab = split_vocab(c, hash / 8);
-    trials.push_back({c, {path}, false, list_limit});
+    trials.push_back({c, {path}, false, list_limit, outputs});
   }
   if (kSanitized) trials.resize(trials.size() / 4);  // the first, which are those that bring the most
   return trials;
@@ -168,7 +173,9 @@ std::vector<Trial> list_trials() {
     const std::optional<cases::Case> one = cases::parse_case_id(id);
     EXPECT_TRUE(one.has_value()) << "TOKENDRAW_TEST_CASE is no case: " << id;
     for (const bool all_rows : {false, true}) {
-      if (one) trials.push_back({*one, every_path(*one), all_rows, list_limit});
+      for (const cases::Outputs outputs : kOutputs) {
+        if (one) trials.push_back({*one, every_path(*one), all_rows, list_limit, outputs});
+      }
     }
     return trials;
   }
@@ -177,7 +184,9 @@ std::vector<Trial> list_trials() {
   const char* max_vocab = environment("TOKENDRAW_TEST_MAX_VOCAB");
   cases::CaseListOptions options;
   if (max_vocab != nullptr) options.max_vocab = std::atoi(max_vocab);
-  for (const cases::Case& c : cases::list_cases(options)) trials.push_back({c, every_path(c), true, list_limit});
+  for (const cases::Case& c : cases::list_cases(options)) {
+    for (const cases::Outputs outputs : kOutputs) trials.push_back({c, every_path(c), true, list_limit, outputs});
+  }
   return trials;
 }
 
@@ -211,9 +220,9 @@ SamplerPointer make_gpu_sampler(const Path& path) {
   return SamplerPointer(sampler);
 }
 
-std::vector<RowResult> run_rows(TokendrawSampler* sampler, const cases::CaseBatch& batch) {
+std::vector<RowResult> run_rows(TokendrawSampler* sampler, const cases::CaseBatch& batch, cases::Outputs outputs) {
   cases::CaseOutput output;
-  const TokendrawBatch arrays = batch.batch(output);
+  const TokendrawBatch arrays = batch.batch(output, outputs);
   EXPECT_EQ(tokendraw_sample_host(sampler, &arrays), TOKENDRAW_OK) << tokendraw_last_error_message();
   std::vector<RowResult> results;
   for (size_t r = 0; r < output.tokens.size(); ++r) {
@@ -254,11 +263,13 @@ TEST_P(GpuAgreement, EveryPath) {
       set_seed(hash_of(case_id(trial.c)) + which);
       if (auto* set = EMULATOR(simt_set_list_limit)) set(trial.list_limit);
       const SamplerPointer& measure = path.algorithm == TOKENDRAW_ALGORITHM_REJECTION ? rejection : reference;
-      const std::string found = difference(run_rows(measure.get(), batch), run_rows(sampler, batch));
+      const std::string found =
+          difference(run_rows(measure.get(), batch, trial.outputs), run_rows(sampler, batch, trial.outputs));
       rows += batch.rows();
       if (found.empty()) continue;
-      ADD_FAILURE() << to_text(path) << ": " << found << "\nTOKENDRAW_SIMT_LIST_LIMIT=" << trial.list_limit
-                    << " TOKENDRAW_TEST_CASE=" << case_id(trial.c) << " gpu_agreement_test";
+      ADD_FAILURE() << to_text(path) << (trial.outputs == cases::Outputs::kTokens ? ", tokens alone: " : ": ") << found
+                    << "\nTOKENDRAW_SIMT_LIST_LIMIT=" << trial.list_limit << " TOKENDRAW_TEST_CASE=" << case_id(trial.c)
+                    << " gpu_agreement_test";
       if (auto* report = EMULATOR(simt_last_report)) ADD_FAILURE() << report();
       if (++failures == 10) return;
     }
@@ -286,7 +297,7 @@ TEST(GpuAgreementTrials, ShortListsSendShortRowsOtherWays) {
     set_seed(1);
     set_limit(list_limit);
     const uint64_t before = EMULATOR(simt_count_switches)();
-    (void)run_rows(sampler.get(), batch);
+    (void)run_rows(sampler.get(), batch, cases::Outputs::kAll);
     switches.insert(EMULATOR(simt_count_switches)() - before);
   }
   set_limit(0);

@@ -279,7 +279,16 @@ T load_value(const T* from, simt::Site site = simt::here()) {
   return *from;
 }
 
+inline void prefetch(const void* from, simt::Site site = simt::here()) { simt::check_address(from, 1, site); }
+
 inline float max_number(float a, float b) { return __builtin_fmaxf(a, b); }
+// As wrong as a device's may be, one way or the other by a bit of x.
+inline float exp2_estimate(float x) {
+  constexpr double kOff = 0x1.fp-23;  // what is left of 2^-22 is more than the rounding to float
+  const bool up = (std::bit_cast<uint32_t>(x) * 0x9e3779b9u >> 31) != 0;
+  const auto y = static_cast<float>(std::exp2(static_cast<double>(x)) * (up ? 1 + kOff : 1 - kOff));
+  return y < 0x1p-126f ? 0.0f : y;
+}
 inline float max_or_nan(float a, float b) { return a != a ? a : b != b ? b : max_number(a, b); }
 
 namespace simt {

@@ -17,6 +17,7 @@ namespace {
 using cases::Case;
 using cases::CaseBatch;
 using cases::CaseOutput;
+using cases::Outputs;
 
 constexpr int32_t kLongestRow = 2048;        // longer rows are spared what costs more than it shows
 constexpr int32_t kLongestRowInHaste = 300;  // the same where the engine is asked for its speed
@@ -134,7 +135,7 @@ bool Agreement::wants(TokendrawAlgorithm algorithm) const {
   return std::find(paths_.algorithms.begin(), paths_.algorithms.end(), algorithm) != paths_.algorithms.end();
 }
 
-void Agreement::sample(const Path& path, const CaseBatch& batch, CaseOutput& output) {
+void Agreement::sample(const Path& path, const CaseBatch& batch, CaseOutput& output, Outputs outputs) {
   SamplerHandle& sampler = samplers_[path];
   if (!sampler) {
     SamplerChoice choice;
@@ -146,7 +147,7 @@ void Agreement::sample(const Path& path, const CaseBatch& batch, CaseOutput& out
     choice.gpu_way = paths_.gpu_way;
     sampler = make_sampler(choice);
   }
-  const TokendrawBatch raw = batch.batch(output);
+  const TokendrawBatch raw = batch.batch(output, outputs);
   require_ok(tokendraw_sample_host(sampler.get(), &raw),
              fmt::format("case {}, {}", cases::case_id(batch.the_case()), tokendraw_algorithm_name(path.algorithm)));
   // A sampler keeps the largest workspace that it needed; sixty of them would keep gigabytes.
@@ -192,12 +193,18 @@ void Agreement::run(const Case& c) {
   for (const TokendrawAlgorithm algorithm : paths_.algorithms) {
     if (algorithm == TOKENDRAW_ALGORITHM_REJECTION) continue;
     for (const Path& path : paths_of(algorithm)) {
-      CaseOutput output;
-      sample(path, batch, output);
-      for (size_t r = 0; r < rows; ++r) {
-        if (const auto what = compare(output, r, expected, r)) report(c, path, static_cast<int64_t>(r), *what);
+      for (const Outputs outputs : {Outputs::kAll, Outputs::kTokens}) {
+        if (outputs == Outputs::kTokens && algorithm != TOKENDRAW_ALGORITHM_CANDIDATES) continue;
+        CaseOutput output;
+        sample(path, batch, output, outputs);
+        if (outputs == Outputs::kTokens) output.take_unasked(expected);
+        for (size_t r = 0; r < rows; ++r) {
+          const auto what = compare(output, r, expected, r);
+          if (what)
+            report(c, path, static_cast<int64_t>(r), (outputs == Outputs::kTokens ? "tokens alone: " : "") + *what);
+        }
+        comparison_count_ += batch.rows();
       }
-      comparison_count_ += batch.rows();
     }
   }
   if (wants(TOKENDRAW_ALGORITHM_AUTO)) {

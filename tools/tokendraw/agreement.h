@@ -66,7 +66,8 @@ class Agreement {
   Path expected_path() const;
   std::vector<Path> paths_of(TokendrawAlgorithm algorithm) const;
   std::vector<Path> paths_of_rejection(const cases::Case& c) const;
-  void sample(const Path& path, const cases::CaseBatch& batch, cases::CaseOutput& output);
+  void sample(const Path& path, const cases::CaseBatch& batch, cases::CaseOutput& output,
+              cases::Outputs outputs = cases::Outputs::kAll);
   void check_reference(const cases::CaseBatch& batch, const cases::CaseOutput& reference);
   void check_rejection(const cases::CaseBatch& batch, const cases::CaseOutput& reference);
   void check_places(const cases::Case& c, const Path& path, const cases::CaseOutput& whole);

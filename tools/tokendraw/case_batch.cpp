@@ -80,6 +80,12 @@ void CaseOutput::prepare(int64_t rows) {
   rounds.assign(n, -987654321);
 }
 
+void CaseOutput::take_unasked(const CaseOutput& other) {
+  kept = other.kept;
+  kept_mass = other.kept_mass;
+  logprob = other.logprob;
+}
+
 CaseBatch::CaseBatch(const Case& c) : CaseBatch(c, {}) {}
 
 CaseBatch::CaseBatch(const Case& c, std::span<const int64_t> chosen)
@@ -290,7 +296,7 @@ void CaseBatch::make_penalties() {
 
 const void* CaseBatch::logits_base() const { return logits_storage_.data() + logits_offset_bytes_; }
 
-TokendrawBatch CaseBatch::batch(CaseOutput& output) const {
+TokendrawBatch CaseBatch::batch(CaseOutput& output, Outputs outputs) const {
   output.prepare(rows());
   TokendrawBatch batch;
   tokendraw_init_batch(&batch);
@@ -343,9 +349,11 @@ TokendrawBatch CaseBatch::batch(CaseOutput& output) const {
   }
   batch.tokens = output.tokens.data();
   batch.row_status = output.row_status.data();
-  batch.kept = output.kept.data();
-  batch.kept_mass = output.kept_mass.data();
-  batch.logprob = output.logprob.data();
+  if (outputs == Outputs::kAll) {
+    batch.kept = output.kept.data();
+    batch.kept_mass = output.kept_mass.data();
+    batch.logprob = output.logprob.data();
+  }
   batch.rounds = output.rounds.data();
   return batch;
 }

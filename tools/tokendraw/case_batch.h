@@ -13,6 +13,9 @@
 
 namespace tokendraw::cases {
 
+// What a batch asks for. Where it is tokens alone, engines may take ways that tell them less.
+enum class Outputs { kAll, kTokens };
+
 // Every output of a batch.
 struct CaseOutput {
   std::vector<int32_t> tokens;
@@ -24,6 +27,9 @@ struct CaseOutput {
 
   // Fills every output with a pattern that no sampler writes, so that a row left out shows.
   void prepare(int64_t rows);
+
+  // What kTokens does not ask for becomes that of `other`, so that the rest can be compared.
+  void take_unasked(const CaseOutput& other);
 };
 
 class CaseBatch {
@@ -39,7 +45,7 @@ class CaseBatch {
   int64_t rows() const { return static_cast<int64_t>(chosen_.size()); }
 
   // The batch, writing to `output`, which it prepares. It points into this object and `output`.
-  TokendrawBatch batch(CaseOutput& output) const;
+  TokendrawBatch batch(CaseOutput& output, Outputs outputs = Outputs::kAll) const;
 
   // The setting of place `r` of the batch.
   const FilterSetting& setting(int64_t r) const { return settings_[static_cast<size_t>(r)]; }

@@ -80,6 +80,9 @@ TOKENDRAW_DEVICE_CALL float threshold_of_maxima(int32_t k) {
                                             [](uint32_t, uint32_t group) { return Row::shared().group_max[group]; });
 }
 
+// So few candidates are compared all with all; more are sorted.
+inline constexpr uint32_t kPairwise = 128;
+
 // Whether more is listed than there is room for, as the whole warp sees it.
 template <typename Row>
 TOKENDRAW_DEVICE bool list_is_full() {
@@ -205,10 +208,10 @@ TOKENDRAW_DEVICE_CALL uint32_t gather(float low, float high) {
   return share_list<Row>();
 }
 
-// Leaves out of a list of n keys what cannot be among the top k; returns how many are left. Ends with
-// a barrier.
+// Leaves out of a list of n keys, whose largest logit is `max`, what cannot be among the top k; returns how many are
+// left, which are those from *threshold on. Ends with a barrier.
 template <typename Row>
-TOKENDRAW_DEVICE_CALL uint32_t keep_top_k(uint32_t n) {
+TOKENDRAW_DEVICE_CALL uint32_t keep_top_k(uint32_t n, float max, int32_t k, float* threshold) {
   auto& s = Row::shared();
   constexpr uint32_t kEach = (Row::kListCapacity + Row::kThreads - 1) / Row::kThreads;
   const uint32_t thread = platform::thread_index();
@@ -222,10 +225,9 @@ TOKENDRAW_DEVICE_CALL uint32_t keep_top_k(uint32_t n) {
   platform::block_barrier();
   clear_near<Row>();
   platform::block_barrier();
-  const float threshold =
-      threshold_of<Row, Row::kListCapacity>(s.rule.max, n, static_cast<uint32_t>(s.inputs.params.top_k),
-                                            [&](uint32_t step, uint32_t) { return draw::rank_key_logit(keys[step]); });
-  const uint64_t least = draw::rank_key(threshold, ~uint32_t{0});
+  *threshold = threshold_of<Row, Row::kListCapacity>(
+      max, n, static_cast<uint32_t>(k), [&](uint32_t step, uint32_t) { return draw::rank_key_logit(keys[step]); });
+  const uint64_t least = draw::rank_key(*threshold, ~uint32_t{0});
   if (thread == 0) s.listed = 0;
   platform::block_barrier();
 #pragma unroll

@@ -7,9 +7,26 @@
 namespace tokendraw::gpu {
 
 struct Found {
-  int32_t id;
+  int32_t id;  // -1: none
   float x;
+  uint64_t margin = 0;  // a target that is off by no more than this has the same id, where that is known
 };
+
+// From two numbers, which is how threads tell each other.
+TOKENDRAW_DEVICE uint64_t pack_found(int32_t id, float x) {
+  return static_cast<uint64_t>(draw::float_bits(x)) << 32 | static_cast<uint32_t>(id);
+}
+TOKENDRAW_DEVICE Found unpack_found(uint64_t packed, uint64_t margin) {
+  return {static_cast<int32_t>(static_cast<uint32_t>(packed)), draw::bits_float(static_cast<uint32_t>(packed >> 32)),
+          margin};
+}
+
+// By how much a target in [before, before + own) may be off.
+TOKENDRAW_DEVICE uint64_t margin_of(uint64_t target, uint64_t before, uint64_t own) {
+  const uint64_t above = target - before;
+  const uint64_t below = own - 1 - above;
+  return above < below ? above : below;
+}
 
 // The first id, in a group, at which the running sum of measure_of(id, x) exceeds `target`; the group's sum does.
 template <typename Row, typename MeasureOf>
@@ -28,10 +45,10 @@ TOKENDRAW_DEVICE Found find_in_group(int32_t group, uint64_t target, const Measu
       continue;
     }
     const bool mine = sums.first <= target && target - sums.first < own;
-    const auto found = Row::BlockOf::broadcast(mine, static_cast<uint32_t>(id), draw::float_bits(x));
-    return {static_cast<int32_t>(found.first), draw::bits_float(static_cast<uint32_t>(found.second))};
+    const auto found = Row::BlockOf::broadcast(mine, pack_found(id, x), margin_of(target, sums.first, own));
+    return unpack_found(found.first, found.second);
   }
-  return {-1, -draw::infinity()};  // not reached: the group's sum exceeds the target
+  return {-1, -draw::infinity()};  // not reached, unless sums are estimates: the group's sum exceeds the target
 }
 
 struct FoundInRow {
@@ -55,8 +72,8 @@ TOKENDRAW_DEVICE FoundInRow find_in_row(uint64_t own, const TargetOf& target_of,
   }
   if constexpr (Row::Team::kIsCluster) {
     const bool teller = here && platform::thread_index() == 0;
-    const auto told = Row::Team::broadcast(teller, static_cast<uint32_t>(found.id), draw::float_bits(found.x));
-    found = {static_cast<int32_t>(told.first), draw::bits_float(static_cast<uint32_t>(told.second))};
+    const auto told = Row::Team::broadcast(teller, pack_found(found.id, found.x), found.margin);
+    found = unpack_found(told.first, told.second);
   }
   return {found, sums.second};
 }

@@ -7,8 +7,6 @@
 
 namespace tokendraw::gpu {
 
-// So few candidates are compared all with all; more are sorted.
-inline constexpr uint32_t kPairwise = 128;
 // log2 of the threads that look at the others of one key
 template <typename Row>
 inline constexpr uint32_t kPairsShift = Row::kThreads == 4 * kPairwise ? 2 : 1;
@@ -34,6 +32,13 @@ TOKENDRAW_DEVICE bool needs_total(const Settings& settings, const request::RowIn
   return unfiltered(in) || (in.params.top_p_on && base_is_row(in));
 }
 
+// Whether top_p alone decides, in a row that is no list by itself.
+template <typename Row>
+TOKENDRAW_DEVICE bool searches_top_p(const request::RowInputs& in) {
+  return !in.params.greedy && in.params.top_p_on && !top_k_on(in) && !min_p_on(in) &&
+         in.vocab > static_cast<int32_t>(list_limit<Row>());
+}
+
 // Whether the group maxima bound the top k.
 TOKENDRAW_DEVICE bool k_bounds(const request::RowInputs& in, int32_t groups) {
   return top_k_on(in) && in.params.top_k <= groups;
@@ -55,7 +60,22 @@ struct Drawn {
   float x;
   int64_t kept;
   uint64_t kept_mass;
+  bool sure = true;  // false: an estimate of the total could not decide, and there is no token
 };
+
+// What the mass before a token is compared with by top_p, where its base is the row: below `least` it passes, from
+// `most` on it does not. Between them, where the total is an estimate, who knows.
+struct Need {
+  uint64_t least;
+  uint64_t most;
+};
+
+template <typename Row>
+TOKENDRAW_DEVICE Need need_of_row() {
+  const auto& s = Row::shared();
+  const draw::Fraction top_p = s.inputs.params.top_p;
+  return {draw::top_p_need(s.total - s.total_error, top_p), draw::top_p_need(s.total + s.total_error, top_p)};
+}
 
 // The smallest id among the largest logits.
 template <typename Row>
@@ -158,16 +178,16 @@ TOKENDRAW_DEVICE_CALL Drawn draw_from_pairs(uint32_t n) {
     ranked_to[rank] = before + weight;
   }
   const bool in_k = own < n && rank < static_cast<uint32_t>(params.top_k);
-  uint64_t need = ~uint64_t{0};
-  if (params.top_p_on) {
-    uint64_t base = s.total;
-    if (!base_is_row(s.inputs)) {
-      const uint32_t size = platform::block_count(first && in_k && weight >= base_min_weight(s.inputs));
-      base = ranked_to[size - 1];
-    }
-    need = draw::top_p_need(base, params.top_p);
+  Need need = {~uint64_t{0}, ~uint64_t{0}};
+  if (params.top_p_on && base_is_row(s.inputs)) {
+    need = need_of_row<Row>();
+  } else if (params.top_p_on) {
+    const uint32_t size = platform::block_count(first && in_k && weight >= base_min_weight(s.inputs));
+    need.least = need.most = draw::top_p_need(ranked_to[size - 1], params.top_p);
   }
-  const bool kept = in_k && weight >= params.min_weight && before < need;
+  const bool passes = in_k && weight >= params.min_weight;
+  const bool kept = passes && before < need.least;
+  const bool unsure = need.least < need.most && platform::block_any(first && passes && !kept && before < need.most);
   const uint32_t size = platform::block_count(first && kept);  // at least the heaviest is
   const uint64_t mass = ranked_to[size - 1];
   int64_t weighing = 0;
@@ -183,7 +203,7 @@ TOKENDRAW_DEVICE_CALL Drawn draw_from_pairs(uint32_t n) {
   for (uint32_t mask = 1; mask < parts; mask *= 2) running += platform::warp_shuffle_xor<kWave>(running, mask);
   const bool mine = first && kept && running <= target && target - running < weight;
   const uint64_t drawn = Row::BlockOf::broadcast(mine, key).first;
-  return {static_cast<int32_t>(draw::rank_key_id(drawn)), draw::rank_key_logit(drawn), weighing, mass};
+  return {static_cast<int32_t>(draw::rank_key_id(drawn)), draw::rank_key_logit(drawn), weighing, mass, !unsure};
 }
 
 // From the n candidates in the list, any number of them.
@@ -193,25 +213,37 @@ TOKENDRAW_DEVICE_CALL Drawn draw_from_sorted(uint32_t n) {
   const draw::RowParams& params = s.inputs.params;
   block_sort_descending<Row, Row::kThreads, Row::kWave>(n);
   const auto k = static_cast<uint64_t>(params.top_k);
-  uint64_t need = ~uint64_t{0};
-  if (params.top_p_on) {
-    const uint64_t base =
-        base_is_row(s.inputs) ? s.total : prefix_of_list<Row>(n, k, base_min_weight(s.inputs), ~uint64_t{0}).mass;
-    need = draw::top_p_need(base, params.top_p);
+  Need need = {~uint64_t{0}, ~uint64_t{0}};
+  if (params.top_p_on && base_is_row(s.inputs)) {
+    need = need_of_row<Row>();
+  } else if (params.top_p_on) {
+    const uint64_t base = prefix_of_list<Row>(n, k, base_min_weight(s.inputs), ~uint64_t{0}).mass;
+    need.least = need.most = draw::top_p_need(base, params.top_p);
   }
-  const Prefix kept = prefix_of_list<Row>(n, k, params.min_weight, need);
+  const Prefix kept = prefix_of_list<Row>(n, k, params.min_weight, need.least);
+  const bool sure =
+      need.least == need.most || prefix_of_list<Row>(n, k, params.min_weight, need.most).size == kept.size;
   Drawn drawn = draw_from_list<Row>(kept.size, kept.mass);
   drawn.kept = kept.weighing;
+  drawn.sure = sure;
   return drawn;
 }
 
-// By candidates: the few logits above a sure threshold decide. False if they cannot.
+// By candidates: the few logits above a sure threshold decide. False if they cannot, or an estimate of the total
+// cannot.
 template <typename Row>
 TOKENDRAW_DEVICE_CALL bool draw_from_candidates(Drawn* drawn) {
-  const request::RowInputs& in = Row::shared().inputs;
+  auto& s = Row::shared();
+  const request::RowInputs& in = s.inputs;
   float threshold = -draw::infinity();
   bool by_k = top_k_on(in);
-  if (in.vocab > static_cast<int32_t>(list_limit<Row>())) {
+  bool collected = false;
+  if constexpr (Row::kIsOfMany) {
+    collected = s.collected != 0;
+    platform::block_barrier();
+    if (platform::thread_index() == 0) s.collected = 0;  // the list serves once
+  }
+  if (!collected && in.vocab > static_cast<int32_t>(list_limit<Row>())) {
     // A base of top_k alone needs all of its tokens, whatever min_p says of them.
     const bool base_needs_k = in.params.top_p_on && in.params.base == draw::TopPBase::kAfterTopK && top_k_on(in);
     by_k = k_bounds(in, Row::groups());
@@ -220,11 +252,11 @@ TOKENDRAW_DEVICE_CALL bool draw_from_candidates(Drawn* drawn) {
     if (by_k) threshold = threshold_of_maxima<Row>(in.params.top_k);
     if (by_m) threshold = platform::max_number(threshold, smallest_weighing<Row>(in.params.min_weight));
   }
-  uint32_t n = gather<Row>(threshold, draw::infinity());
+  uint32_t n = collected ? s.listed : gather<Row>(threshold, draw::infinity());
   if (n > list_limit<Row>()) return false;
-  if (n > kPairwise && by_k) n = keep_top_k<Row>(n);
+  if (n > kPairwise && by_k) n = keep_top_k<Row>(n, s.rule.max, in.params.top_k, &threshold);
   *drawn = n <= kPairwise ? draw_from_pairs<Row>(n) : draw_from_sorted<Row>(n);
-  return true;
+  return drawn->sure;
 }
 
 // By search: the cut of every filter, then one more pass over what is above.
@@ -267,7 +299,10 @@ TOKENDRAW_DEVICE void keep_rule(float max) {
 template <typename Row>
 TOKENDRAW_DEVICE void keep_total() {
   const uint64_t total = Row::Team::sum(Row::mass_of_own_group());
-  if (platform::thread_index() == 0) Row::shared().total = total;
+  if (platform::thread_index() == 0) {
+    Row::shared().total = total;
+    Row::shared().total_error = 0;
+  }
   platform::block_barrier();
 }
 

@@ -14,9 +14,11 @@ struct LaneMax {  // 16-bit dtypes: two at a time
     return kStored == request::Dtype::kBf16 ? platform::max_or_nan_bf16_pair(a, b)
                                             : platform::max_or_nan_f16_pair(a, b);
   }
-  TOKENDRAW_DEVICE void take(const platform::Words16& words) {
-    pair = larger(pair, larger(larger(words.word[0], words.word[1]), larger(words.word[2], words.word[3])));
+  TOKENDRAW_DEVICE static LaneMax of(const platform::Words16& words) {
+    return {larger(larger(words.word[0], words.word[1]), larger(words.word[2], words.word[3]))};
   }
+  TOKENDRAW_DEVICE void take(const LaneMax& other) { pair = larger(pair, other.pair); }
+  TOKENDRAW_DEVICE void take(const platform::Words16& words) { take(of(words)); }
   // That of the logits at even (0) and at odd (1) places, and of all.
   TOKENDRAW_DEVICE float value(int which) const {
     const platform::Words16 words = {{pair, 0, 0, 0}};
@@ -28,11 +30,13 @@ struct LaneMax {  // 16-bit dtypes: two at a time
 template <>
 struct LaneMax<request::Dtype::kF32> {
   float largest = -draw::infinity();
-  TOKENDRAW_DEVICE void take(const platform::Words16& words) {
+  TOKENDRAW_DEVICE static LaneMax of(const platform::Words16& words) {
     const float low = platform::max_or_nan(draw::bits_float(words.word[0]), draw::bits_float(words.word[1]));
     const float high = platform::max_or_nan(draw::bits_float(words.word[2]), draw::bits_float(words.word[3]));
-    largest = platform::max_or_nan(largest, platform::max_or_nan(low, high));
+    return {platform::max_or_nan(low, high)};
   }
+  TOKENDRAW_DEVICE void take(const LaneMax& other) { largest = platform::max_or_nan(largest, other.largest); }
+  TOKENDRAW_DEVICE void take(const platform::Words16& words) { take(of(words)); }
   TOKENDRAW_DEVICE float value(int) const { return largest; }
   TOKENDRAW_DEVICE float value() const { return largest; }
 };

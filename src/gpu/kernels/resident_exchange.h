@@ -33,6 +33,7 @@ TOKENDRAW_DEVICE void prepare_exchange() {
     s.listed = 0;
     s.sent = 0;
     s.listed_mass = 0;
+    s.total_error = 0;
     s.hits = 0;
   }
   static_assert(kNearBuckets <= Row::kThreads && kRankedAtOnce <= Row::kThreads);

@@ -52,6 +52,7 @@ struct ResidentRow : GroupsOf<ResidentRow<kDtype, kEdited, kWaveWidth>> {
   static constexpr int kWave = kWaveWidth;
   static constexpr int kThreads = plan::kGpuClusterThreads;
   static constexpr int kWarps = kThreads / kWave;
+  static constexpr bool kIsOfMany = false;
   static constexpr int kMaxGroups = plan::kGpuClusterGroups;  // of a block
   static constexpr int kListCapacity = 1024;
   static constexpr int kBuckets = 1024;
@@ -73,6 +74,7 @@ struct ResidentRow : GroupsOf<ResidentRow<kDtype, kEdited, kWaveWidth>> {
     Settings settings;
     WeightRule rule;
     uint64_t total;
+    uint64_t total_error;  // 0: no row that is held is estimated
     // Three blocks that hold 64 KB of a row each are to fit into a multiprocessor, so what is used one after the other
     // shares its place.
     union {

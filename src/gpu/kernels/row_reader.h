@@ -92,9 +92,9 @@ class RowReader {
   TOKENDRAW_DEVICE int32_t end_inside() const { return (lead_ + vocab_) / kLine; }
   TOKENDRAW_DEVICE const void* address(int32_t line) const { return start_ + static_cast<int64_t>(line) * kLine; }
 
-  // The bits of this lane's logits in a line.
-  TOKENDRAW_DEVICE platform::Words16 fetch(int32_t line) const {
-    const int32_t id = first_id(line);
+  // The bits of this lane's logits in a line; or of those that begin at an id where a lane's do.
+  TOKENDRAW_DEVICE platform::Words16 fetch(int32_t line) const { return fetch_at(first_id(line)); }
+  TOKENDRAW_DEVICE platform::Words16 fetch_at(int32_t id) const {
     const Bits* from = start_ + (id + lead_);
     if (id >= 0 && id + kWidth <= vocab_) return platform::load_words(from, once_);
     return fetch_partial(id);
@@ -104,9 +104,13 @@ class RowReader {
   // included, which no comparison lets pass and which weighs 0. `nan` is set if one is NaN or becomes it, where it is
   // looked at.
   TOKENDRAW_DEVICE void convert(const platform::Words16& words, int32_t line, float (&x)[kWidth], bool& nan) const {
+    convert_at(words, kEdited ? first_id(line) : 0, x, nan);
+  }
+  // The same of logits whose first has this id.
+  TOKENDRAW_DEVICE void convert_at(const platform::Words16& words, int32_t id, float (&x)[kWidth], bool& nan) const {
 #pragma unroll
     for (int i = 0; i < kWidth; ++i) x[i] = Stored<kDtype>::to_float(words, i);
-    if constexpr (kEdited) edit(first_id(line), x, nan);
+    if constexpr (kEdited) edit(id, x, nan);
 #pragma unroll
     for (int i = 0; i < kWidth; ++i) nan |= draw::is_nan(x[i]);
   }

@@ -12,6 +12,14 @@ TOKENDRAW_DEVICE_CALL bool read_inputs(const Arguments& a, int64_t row, request:
   return request::read_row_inputs(a.request, row, inputs);
 }
 
+// The same in two steps, the second for the random number.
+TOKENDRAW_DEVICE_CALL bool read_params(const Arguments& a, int64_t row, request::RowInputs* inputs) {
+  return request::use_row_params(a.request, row, request::raw_row_params(a.request, row), inputs);
+}
+TOKENDRAW_DEVICE_CALL bool read_random(const Arguments& a, int64_t row, request::RowInputs* inputs) {
+  return request::use_row_random(a.request, request::raw_row_random(a.request, row), inputs);
+}
+
 TOKENDRAW_DEVICE void write_result(const Arguments& a, int64_t row, const request::RowResult& result) {
   if (platform::thread_index() == 0) request::write_row_result(a.request, row, result);
 }

@@ -132,6 +132,7 @@ struct Settings {
   bool try_candidates;
   bool wants_logprob;
   bool wants_kept;
+  bool wants_kept_mass;
 };
 
 // The groups of a row that Row::shared() knows.
@@ -175,6 +176,9 @@ struct Row : GroupsOf<Row<kDtype, kEdited, kWaveWidth, kBlockThreads>> {
   static constexpr int kWave = kWaveWidth;
   static constexpr int kThreads = kBlockThreads;
   static constexpr int kWarps = kThreads / kWave;
+  // Smaller blocks are for so many rows that the device's memory is busy throughout, and what a row needs to be read
+  // once is worth its time; a row of fewer would wait for it longer than for another read.
+  static constexpr bool kIsOfMany = kThreads < gpu::kBlockThreads;
   static constexpr int kMaxGroups = gpu::kMaxGroups < kThreads ? gpu::kMaxGroups : kThreads;
   static constexpr int kListCapacity = 2048;          // keys that are sorted in shared memory
   static constexpr int kBuckets = plan::kGpuBuckets;  // of a histogram, which takes the place of the list
@@ -192,7 +196,8 @@ struct Row : GroupsOf<Row<kDtype, kEdited, kWaveWidth, kBlockThreads>> {
     Reader reader;
     Settings settings;
     WeightRule rule;
-    uint64_t total;  // mass of the row, where it is needed
+    uint64_t total;        // mass of the row, where it is needed,
+    uint64_t total_error;  // and how far it may be off: 0, or what estimates are (mass_estimate.h)
     uint64_t group_mass[kMaxGroups];
     float group_max[kMaxGroups];
     uint16_t hit[kMaxGroups];     // groups that a gather visits
@@ -203,7 +208,10 @@ struct Row : GroupsOf<Row<kDtype, kEdited, kWaveWidth, kBlockThreads>> {
     };
     uint32_t hits;
     uint32_t listed;
-    uint32_t valid;  // the row's parameters are
+    uint32_t valid;      // the row's parameters are
+    uint32_t estimates;  // whether its first read estimates masses,
+    uint32_t collects;   // and lists what may be among the top k;
+    uint32_t collected;  // whether all of that is in the list
   };
 
   TOKENDRAW_DEVICE static Shared& shared() {

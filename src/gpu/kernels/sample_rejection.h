@@ -94,7 +94,8 @@ TOKENDRAW_DEVICE_CALL uint64_t mass_of_base() {
       const float threshold = all ? -draw::infinity() : threshold_of_maxima<Row>(in.params.top_k);
       uint32_t n = gather<Row>(threshold, draw::infinity());
       if (n <= list_limit<Row>()) {
-        if (n > kPairwise) n = keep_top_k<Row>(n);
+        float unused = 0.0f;
+        if (n > kPairwise) n = keep_top_k<Row>(n, Row::shared().rule.max, in.params.top_k, &unused);
         block_sort_descending<Row, Row::kThreads, Row::kWave>(n);
         return prefix_of_list<Row>(n, k, base_min_weight(in), ~uint64_t{0}).mass;
       }

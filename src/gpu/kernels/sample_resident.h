@@ -179,7 +179,8 @@ TOKENDRAW_DEVICE bool begin_row(const Arguments& a, int64_t row, const WarpPart<
     load_other_lines<Row>(part.source, part.block, own.first, own.last);
   }
   if (thread == 0) {
-    s.settings = {a.group_lines, a.try_candidates, a.wants_logprob, a.request.kept != nullptr};
+    s.settings = {a.group_lines, a.try_candidates, a.wants_logprob, a.request.kept != nullptr,
+                  a.request.kept_mass != nullptr};
     s.reader = typename Row::Reader(part.source.id_at(part.block.first * Source::kLine), part.lines, a.request.vocab);
   }
   return true;

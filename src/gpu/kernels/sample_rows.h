@@ -8,6 +8,7 @@
 // parameters) is done beside the first read of the logits, and kept for the kernels that follow.
 #pragma once
 
+#include "gpu/kernels/estimated_draw.h"
 #include "gpu/kernels/row_request.h"
 #include "gpu/kernels/top_p_search.h"
 
@@ -22,7 +23,9 @@ static_assert(sizeof(RowState) <= plan::kGpuRowStateBytes && sizeof(RowState) % 
 
 template <typename Row>
 TOKENDRAW_DEVICE void keep_settings(const Arguments& a) {
-  Row::shared().settings = {a.group_lines, a.try_candidates, a.wants_logprob, a.request.kept != nullptr};
+  Row::shared().settings = {a.group_lines, a.try_candidates, a.wants_logprob, a.request.kept != nullptr,
+                            a.request.kept_mass != nullptr};
+  Row::shared().collected = 0;
 }
 
 // Keeps the reader of a row whose inputs are known. One thread calls.
@@ -34,9 +37,54 @@ TOKENDRAW_DEVICE void keep_reader(const Arguments& a, int64_t row) {
   s.reader = reader;
 }
 
-// Begins the first read of a row: all threads get whether it can be read. The parameters of an edited row are known
-// then, those of another one after the next barrier: one thread of the last warp reads them while the other warps go
-// on.
+// What the first read of a row finds beside maxima. One thread calls.
+template <typename Row>
+TOKENDRAW_DEVICE void keep_first_read() {
+  auto& s = Row::shared();
+  s.estimates = s.valid != 0 && may_estimate<Row>(s.settings, s.inputs) ? 1 : 0;
+  s.collects = s.valid != 0 && may_collect<Row>(s.settings, s.inputs) ? 1 : 0;
+}
+
+// The first read of a row by a block alone. Returns, in all threads, whether one of the logits is NaN.
+template <typename Row>
+TOKENDRAW_DEVICE bool read_first() {
+  auto& s = Row::shared();
+  const draw::RowParams& params = s.inputs.params;
+  const bool estimates = s.estimates != 0;
+  if constexpr (Row::kIsOfMany) {
+    if (s.collects != 0) {
+      return estimates ? read_and_collect<Row, true>(params.top_k, params.scale)
+                       : read_and_collect<Row, false>(params.top_k, params.scale);
+    }
+  }
+  return platform::block_any(estimates ? read_groups<Row, true, false>(0, Row::groups(), params.scale, 0.0f)
+                                       : read_maxima<Row>(0, Row::groups(), s.group_max));
+}
+
+// What every warp reads first is on its way while one thread reads the row's parameters.
+template <typename Row>
+TOKENDRAW_DEVICE void prefetch_first_lines(const Arguments& a, const void* logits) {
+  constexpr int64_t kCacheLine = 128;
+  constexpr int64_t kFirst = int64_t{Row::kMaximaBatch} * Row::kThreads * 16;
+  const int64_t bytes = int64_t{a.request.vocab} * static_cast<int64_t>(sizeof(typename Row::Reader::Bits));
+  const int64_t at = platform::thread_index() * kCacheLine;
+  if (at < kFirst && at < bytes) platform::prefetch(static_cast<const unsigned char*>(logits) + at);
+}
+
+// A row that one block has to read once more, while others are done: all of it on its way at once.
+template <typename Row>
+TOKENDRAW_DEVICE void prefetch_row() {
+  constexpr int64_t kCacheLine = 128;
+  const auto& s = Row::shared();
+  const int64_t bytes = int64_t{s.reader.vocab()} * static_cast<int64_t>(sizeof(typename Row::Reader::Bits));
+  const auto* logits = static_cast<const unsigned char*>(s.inputs.logits);
+  for (int64_t at = platform::thread_index() * kCacheLine; at < bytes; at += Row::kThreads * kCacheLine) {
+    platform::prefetch(logits + at);
+  }
+}
+
+// Begins the first read of a row: all threads get whether it can be read. Its parameters are known then, but, where it
+// is not edited, for its random number and so for whether it is valid: those after the next barrier.
 template <typename Row>
 TOKENDRAW_DEVICE bool begin_first_read(const Arguments& a, int64_t row) {
   auto& s = Row::shared();
@@ -45,20 +93,24 @@ TOKENDRAW_DEVICE bool begin_first_read(const Arguments& a, int64_t row) {
       keep_settings<Row>(a);
       s.valid = read_inputs(a, row, &s.inputs) ? 1 : 0;
       if (s.valid != 0) keep_reader<Row>(a, row);
+      keep_first_read<Row>();
     }
     platform::block_barrier();
     return s.valid != 0;
   } else {
     const void* logits = request::logits_of_row(a.request, row);
-    if (platform::thread_index() == 0) {
+    const uint32_t thread = platform::thread_index();
+    const bool reads_parameters = thread == Row::kThreads - Row::kWave;
+    if (reads_parameters) {
       keep_settings<Row>(a);
-      s.valid = 0;
       if (logits != nullptr) s.reader = typename Row::Reader(logits, a.request.vocab, a.read_once);
+      s.valid = read_params(a, row, &s.inputs) ? 1 : 0;
+      keep_first_read<Row>();
+    } else if (logits != nullptr) {
+      prefetch_first_lines<Row>(a, logits);
     }
     platform::block_barrier();
-    if (logits != nullptr && platform::thread_index() == Row::kThreads - Row::kWave) {
-      s.valid = read_inputs(a, row, &s.inputs) ? 1 : 0;
-    }
+    if (reads_parameters && s.valid != 0 && !read_random(a, row, &s.inputs)) s.valid = 0;
     return logits != nullptr;
   }
 }
@@ -90,7 +142,7 @@ TOKENDRAW_KERNEL void TOKENDRAW_LAUNCH_BOUNDS(kThreads, 2 * kBlockThreads / kThr
   auto& s = Row::shared();
   const request::RowResult bad = request::row_without_token(draw::kBadParameter);
   if (!begin_first_read<Row>(a, row)) return write_result(a, row, bad);
-  const bool nan = platform::block_any(read_maxima<Row>(0, Row::groups(), s.group_max));
+  const bool nan = read_first<Row>();
   if (s.valid == 0) return write_result(a, row, bad);
   const auto thread = static_cast<int32_t>(platform::thread_index());
   const float max = Row::BlockOf::max(thread < Row::groups() ? s.group_max[thread] : -draw::infinity());
@@ -100,8 +152,9 @@ TOKENDRAW_KERNEL void TOKENDRAW_LAUNCH_BOUNDS(kThreads, 2 * kBlockThreads / kThr
   }
   keep_rule<Row>(max);
   Drawn drawn;
-  bool done = false;
-  if (needs_total(s.settings, s.inputs)) {
+  bool done = s.estimates != 0 && draw_by_estimates<Row>(&drawn);
+  if (!done && needs_total(s.settings, s.inputs)) {
+    if (s.estimates != 0) prefetch_row<Row>();
     const bool search = searches_top_p<Row>(s.inputs) && max != draw::infinity();
     if (search) {
       clear_histogram<Row>();

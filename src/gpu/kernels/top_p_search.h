@@ -9,13 +9,6 @@
 
 namespace tokendraw::gpu {
 
-// Whether a row takes this way.
-template <typename Row>
-TOKENDRAW_DEVICE bool searches_top_p(const request::RowInputs& in) {
-  return !in.params.greedy && in.params.top_p_on && !top_k_on(in) && !min_p_on(in) &&
-         in.vocab > static_cast<int32_t>(list_limit<Row>());
-}
-
 // The logits of the bucket of the cut, and what is left of the goal in it.
 struct BucketRange {
   float low;

@@ -294,7 +294,15 @@ TOKENDRAW_DEVICE T load_value(const T* from) {
   return __ldg(from);
 }
 
+TOKENDRAW_DEVICE void prefetch(const void* from) { asm volatile("prefetch.global.L2 [%0];" ::"l"(from)); }
+
 TOKENDRAW_DEVICE float max_number(float a, float b) { return fmaxf(a, b); }
+// PTX ISA 9.0, "ex2": the largest relative error is 2^-22. tests/gpu/cuda looks at every float.
+TOKENDRAW_DEVICE float exp2_estimate(float x) {
+  float y;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
 TOKENDRAW_DEVICE int count_bits(uint64_t bits) { return __popcll(bits); }
 TOKENDRAW_DEVICE int first_bit(uint64_t bits) { return __ffsll(static_cast<long long>(bits)) - 1; }
 TOKENDRAW_DEVICE int leading_zeros(uint32_t bits) { return __clz(static_cast<int>(bits)); }

@@ -242,7 +242,11 @@ TOKENDRAW_DEVICE T load_value(const T* from) {
   return *(Global<T>*)from;
 }
 
+TOKENDRAW_DEVICE void prefetch(const void*) {}
+
 TOKENDRAW_DEVICE float max_number(float a, float b) { return __builtin_fmaxf(a, b); }
+// LLVM's "User Guide for AMDGPU Backend": right to one unit in the last place, which is at most 2^-23 of the result.
+TOKENDRAW_DEVICE float exp2_estimate(float x) { return __builtin_amdgcn_exp2f(x); }
 TOKENDRAW_DEVICE int count_bits(uint64_t bits) { return __builtin_popcountll(bits); }
 TOKENDRAW_DEVICE int first_bit(uint64_t bits) { return __builtin_ctzll(bits); }
 TOKENDRAW_DEVICE int leading_zeros(uint32_t bits) { return bits != 0 ? __builtin_clz(bits) : 32; }

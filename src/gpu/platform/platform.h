@@ -49,7 +49,11 @@
 //                                       16 bytes at a 16-byte boundary of memory that no one writes during the kernel;
 //                                       once: caches need not keep them
 //   T        load_value(const T*)       the same for one value of 2, 4 or 8 bytes
+//   void     prefetch(const void*)      a hint that the cache line at this address is read soon
 //   float    max_number(float, float)   the larger; the other one if one is NaN
+//   float    exp2_estimate(float)       2^x by the device's own instruction: off by a factor of at most 1 + 2^-22
+//   either
+//                                       way; below 2^-126 it may be 0
 // Where devices have them (kHasMaxOrNan<kWave>; elsewhere they do nothing of use):
 //   float    max_or_nan(float, float)   the larger; NaN if one is NaN
 //   uint32_t max_or_nan_bf16_pair(uint32_t, uint32_t), max_or_nan_f16_pair

@@ -32,9 +32,10 @@ std::vector<RowResult> results_of(const cases::CaseOutput& output) {
   return results;
 }
 
-std::vector<RowResult> run_case(const Variant& variant, const cases::CaseBatch& batch) {
+std::vector<RowResult> run_case(const Variant& variant, const cases::CaseBatch& batch,
+                                cases::Outputs outputs = cases::Outputs::kAll) {
   cases::CaseOutput output;
-  const TokendrawBatch arrays = batch.batch(output);
+  const TokendrawBatch arrays = batch.batch(output, outputs);
   if (variant.backend == TOKENDRAW_BACKEND_CPU) {
     EXPECT_EQ(tokendraw_sample_host(sampler_for(variant), &arrays), TOKENDRAW_OK) << tokendraw_last_error_message();
   } else {
@@ -80,6 +81,18 @@ TEST_P(CudaCaseList, EqualsTheCpu) {
                       << found << "\nTOKENDRAW_TEST_CASE=" << case_id(c) << " cuda_cases_test";
         if (++failures == 10) return;
       }
+    }
+    const auto tokens = [](std::vector<RowResult> results) {
+      for (RowResult& result : results) result = {result.token, result.status, 0, 0, 0.0f, result.rounds};
+      return results;
+    };
+    const std::string of_tokens = difference(
+        tokens(expected), tokens(run_case(on_cuda(TOKENDRAW_ALGORITHM_CANDIDATES), whole, cases::Outputs::kTokens)));
+    rows += whole.rows();
+    if (!of_tokens.empty()) {
+      ADD_FAILURE() << "candidates, tokens alone: " << of_tokens << "\nTOKENDRAW_TEST_CASE=" << case_id(c)
+                    << " cuda_cases_test";
+      if (++failures == 10) return;
     }
     const bool handed_in =
         c.randomness == cases::Randomness::kRandomU64 || c.randomness == cases::Randomness::kRandomF32;
