@@ -219,7 +219,7 @@ TEST_F(CudaShapes, EveryKernel) {
   for (const auto dtype : {TOKENDRAW_DTYPE_F32, TOKENDRAW_DTYPE_F16, TOKENDRAW_DTYPE_BF16}) {
     for (const RowInputs& inputs : {RowInputs{}, RowInputs{.mask = true, .dense_bias = true},
                                     RowInputs{.mask = true, .sparse_bias = true, .history = true, .bad_ids = true}}) {
-      for (const auto& [rows, vocab] : {std::pair<size_t, int32_t>{3, 20011}, {140, 1037}}) {
+      for (const auto& [rows, vocab] : {std::pair<size_t, int32_t>{4, 20011}, {140, 1037}}) {
         BatchSpec spec;
         spec.dtype = dtype;
         const std::vector<RowSpec> filters = filters_in_use();
@@ -242,6 +242,21 @@ TEST_F(CudaShapes, EveryKernel) {
         }
         EXPECT_EQ(difference(run(measure_of_rejection(), spec, layout), run_on_device(kRejection, spec, layout)), "")
             << rows << " rows of " << vocab << " " << tokendraw_dtype_name(dtype) << " rejection";
+        // What a block lists and estimates in its first read, of rows that are asked for tokens alone.
+        if (vocab <= 2048) continue;
+        spec.top_p_base = TOKENDRAW_TOP_P_ALL;
+        const std::vector<RowResult> of_all = run(measure(), spec, layout);
+        for (const TokendrawGpuWay way : {TOKENDRAW_GPU_WAY_BLOCK, TOKENDRAW_GPU_WAY_SMALL_BLOCK}) {
+          PackedBatch packed(spec, layout);
+          packed.batch.kept = nullptr;
+          packed.batch.kept_mass = nullptr;
+          packed.batch.logprob = nullptr;
+          const std::vector<RowResult> tokens =
+              run_on_device(sampler_for(on_cuda(TOKENDRAW_ALGORITHM_CANDIDATES, way)), packed);
+          for (size_t r = 0; r < rows; ++r) {
+            EXPECT_EQ(tokens[r].token, of_all[r].token) << "row " << r << " " << tokendraw_dtype_name(dtype);
+          }
+        }
       }
     }
   }
