@@ -52,7 +52,7 @@ TEST(CheckFaults, WithoutAFaultItPasses) {
 
 TEST(CheckFaults, FindsEveryDisagreement) {
   for (const char* fault : {"token", "mass", "status", "logprob", "logprob-everywhere", "rejection-target",
-                            "rejection-kept", "rejection-rounds", "rounds", "kept-set", "place"}) {
+                            "rejection-kept", "rejection-rounds", "rounds", "kept-set", "place", "tokens-alone"}) {
     const Finished finished = check_with_fault(fault, {"--case", kCase});
     EXPECT_EQ(finished.exit_code, 5) << fault << "\n" << finished.out;
     EXPECT_TRUE(contains(finished.out, std::string("DIFFERENCE case ") + kCase)) << fault << "\n" << finished.out;

@@ -24,7 +24,8 @@ extern "C" TOKENDRAW_API TokendrawStatus tokendraw_sample_host(TokendrawSampler*
   if (fault == "mass" && refine_two_threads) batch->kept_mass[last] += 1;
   if (fault == "status" && refine_two_threads) batch->row_status[last] ^= TOKENDRAW_ROW_BAD_ID;
   if (fault == "logprob" && refine_two_threads) batch->logprob[last] -= 1e-5f;
-  if (fault == "logprob-everywhere") batch->logprob[0] -= 1e-5f;
+  if (fault == "logprob-everywhere" && batch->logprob != nullptr) batch->logprob[0] -= 1e-5f;
+  if (fault == "tokens-alone" && batch->logprob == nullptr) batch->tokens[last] ^= 1;
   if (fault == "rejection-target" && rejection && info.target[0] == 'S') batch->tokens[last] ^= 1;
   if (fault == "rejection-kept" && rejection) batch->kept[last] += 1;
   if (fault == "rejection-rounds" && rejection) batch->rounds[last] += 65;

@@ -108,7 +108,7 @@ TOKENDRAW_DEVICE_CALL bool read_groups(int32_t first, int32_t last, float scale,
         nan |= draw::is_nan(largest);
         max.clear();
         if constexpr (kEstimate) {
-          sum = warp_sum_of_floats<kWave>(sum);
+          sum = warp_sum<kWave>(sum);
           if (lane_index<kWave>() == 0) {
             s.group_mass[group] = GroupEstimate{sum, static_cast<int32_t>(reference)}.packed();
           }

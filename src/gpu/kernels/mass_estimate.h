@@ -113,16 +113,6 @@ TOKENDRAW_DEVICE float sum_of_weight_estimates(const float (&x)[kWidth], float s
   return weights[0];
 }
 
-// All lanes get the sum of theirs, the same bits.
-template <int kWave>
-TOKENDRAW_DEVICE float warp_sum_of_floats(float value) {
-#pragma unroll
-  for (uint32_t mask = kWave / 2; mask > 0; mask /= 2) {
-    value = draw::add_rn(value, platform::warp_shuffle_xor<kWave>(value, mask));
-  }
-  return value;
-}
-
 // How many additions a logit's estimate goes through in the sum of its group.
 template <typename Row>
 TOKENDRAW_DEVICE float additions_of_group(int32_t group_lines) {

@@ -25,6 +25,16 @@ TOKENDRAW_DEVICE float warp_max(float value) {
   return value;
 }
 
+// Of floats, in pairs of pairs: each goes through log2(kWave) additions, and all lanes get the same bits.
+template <int kWave>
+TOKENDRAW_DEVICE float warp_sum(float value) {
+#pragma unroll
+  for (uint32_t mask = kWave / 2; mask > 0; mask /= 2) {
+    value = draw::add_rn(value, platform::warp_shuffle_xor<kWave>(value, mask));
+  }
+  return value;
+}
+
 template <int kWave>
 TOKENDRAW_DEVICE uint64_t warp_sum(uint64_t value) {
 #pragma unroll
