@@ -48,6 +48,7 @@ TOKENDRAW_DEVICE_CALL RowEstimate keep_estimates() {
   const WeightRule rule = s.rule;
   const auto thread = static_cast<int32_t>(platform::thread_index());
   const float reference = reference_of(rule.max, rule.scale);
+  const uint64_t factor = factor_above(rule.max, rule.scale, reference);
   const float of_each = share_of_each(additions_of_group<Row>(s.settings.group_lines));
   const float group_bits =
       log2_near(static_cast<uint32_t>(s.settings.group_lines * Row::Reader::kLine)) + kWeightBits + 0.1f;
@@ -55,7 +56,6 @@ TOKENDRAW_DEVICE_CALL RowEstimate keep_estimates() {
   uint64_t mass = 0;
   uint64_t apart = 0;
   bool bad = !are_estimable(rule.max, rule.scale, reference);
-  const uint64_t factor = bad ? 0 : factor_above(rule.max, rule.scale, reference);
   if (thread < Row::groups()) {
     const GroupEstimate group = GroupEstimate::unpack(s.group_mass[thread]);
     bad = bad || !draw::is_finite(group.sum);
