@@ -5,8 +5,8 @@
 // no block that waits for another.
 //
 // Code that runs once for a row takes longer to fetch than to execute, so what one thread does alone (reading the row's
-// parameters and its random number) is done while the row's first lines are on their way and while others read, and kept
-// for the kernels that follow.
+// parameters and its random number) is done while the row's first lines are on their way and while others read, and
+// kept for the kernels that follow.
 #pragma once
 
 #include "gpu/kernels/estimated_draw.h"
