@@ -39,21 +39,14 @@ std::vector<float> make_row(Rows rows) {
   return row;
 }
 
-struct Way {
-  int32_t device;
-  TokendrawGpuWay way;
-};
-
 // Tokens, and with them kept counts and masses where they are asked for.
-std::vector<RowResult> run_on(const Way& way, const BatchSpec& spec, bool kept) {
-  const SamplerPointer sampler =
-      make_sampler({TOKENDRAW_ALGORITHM_CANDIDATES, "", 1, TOKENDRAW_BACKEND_CUDA, way.device, way.way});
+std::vector<RowResult> run_on(TokendrawSampler* sampler, const BatchSpec& spec, bool kept) {
   PackedBatch packed(spec);
   packed.clear_outputs();
   packed.batch.logprob = nullptr;
   if (!kept) packed.batch.kept = nullptr;
   if (!kept) packed.batch.kept_mass = nullptr;
-  EXPECT_EQ(tokendraw_sample_host(sampler.get(), &packed.batch), TOKENDRAW_OK) << tokendraw_last_error_message();
+  EXPECT_EQ(tokendraw_sample_host(sampler, &packed.batch), TOKENDRAW_OK) << tokendraw_last_error_message();
   return packed.results();
 }
 
@@ -67,6 +60,10 @@ BatchSpec draws_of(const std::vector<float>& logits, const RowSpec& parameters, 
   return spec;
 }
 
+std::vector<uint64_t> weights_of(const std::vector<float>& logits) {
+  return oracle_row(draws_of(logits, {}, {0}), 0).weights;
+}
+
 // The smallest random number that draws `target` of `total`.
 uint64_t random_for(uint64_t target, uint64_t total) {
   __extension__ typedef unsigned __int128 Wide;
@@ -75,17 +72,19 @@ uint64_t random_for(uint64_t target, uint64_t total) {
 
 class GpuEstimate : public testing::TestWithParam<std::tuple<int32_t, TokendrawGpuWay, Rows>> {
  protected:
-  void SetUp() override { ASSERT_NE(make_sampler(variant()), nullptr); }
-  Variant variant() const {
-    return {TOKENDRAW_ALGORITHM_CANDIDATES, "", 1, TOKENDRAW_BACKEND_CUDA, way().device, way().way};
+  void SetUp() override {
+    sampler_ = make_sampler({TOKENDRAW_ALGORITHM_CANDIDATES, "", 1, TOKENDRAW_BACKEND_CUDA, std::get<0>(GetParam()),
+                             std::get<1>(GetParam())});
+    ASSERT_NE(sampler_, nullptr);
   }
-  Way way() const { return {std::get<0>(GetParam()), std::get<1>(GetParam())}; }
   std::vector<float> logits() const { return make_row(std::get<2>(GetParam())); }
+
+  SamplerPointer sampler_;
 };
 
 TEST_P(GpuEstimate, DrawsAtTheBorderOfTwoTokens) {
   const std::vector<float> row = logits();
-  const std::vector<uint64_t> weights = oracle_row(draws_of(row, {}, {0}), 0).weights;
+  const std::vector<uint64_t> weights = weights_of(row);
   std::vector<uint64_t> up_to(weights.size());
   std::partial_sum(weights.begin(), weights.end(), up_to.begin());
   const uint64_t total = up_to.back();
@@ -98,7 +97,7 @@ TEST_P(GpuEstimate, DrawsAtTheBorderOfTwoTokens) {
     for (const uint64_t target : {up_to[id] - weights[id], up_to[id] - 1}) random.push_back(random_for(target, total));
   }
   const BatchSpec spec = draws_of(row, {}, random);
-  const std::vector<RowResult> results = run_on(way(), spec, false);
+  const std::vector<RowResult> results = run_on(sampler_.get(), spec, false);
   for (size_t i = 0; i < results.size(); ++i) {
     EXPECT_EQ(results[i].token, static_cast<int32_t>(by_weight[i / 2 * (i / 2)])) << "random " << random[i];
   }
@@ -106,7 +105,7 @@ TEST_P(GpuEstimate, DrawsAtTheBorderOfTwoTokens) {
 
 TEST_P(GpuEstimate, KeepsWhatReachesTheShare) {
   const std::vector<float> row = logits();
-  std::vector<uint64_t> weights = oracle_row(draws_of(row, {}, {0}), 0).weights;
+  std::vector<uint64_t> weights = weights_of(row);
   std::sort(weights.rbegin(), weights.rend());
   const auto total = static_cast<double>(std::accumulate(weights.begin(), weights.end(), uint64_t{0}));
   BatchSpec spec = draws_of(row, {}, {});
@@ -125,7 +124,7 @@ TEST_P(GpuEstimate, KeepsWhatReachesTheShare) {
     }
   }
   const std::vector<RowResult> expected = oracle_results(spec);
-  const std::vector<RowResult> results = run_on(way(), spec, true);
+  const std::vector<RowResult> results = run_on(sampler_.get(), spec, true);
   for (size_t i = 0; i < results.size(); ++i) {
     EXPECT_EQ(results[i].token, expected[i].token) << i;
     EXPECT_EQ(results[i].kept, expected[i].kept) << i;
@@ -142,7 +141,7 @@ TEST_P(GpuEstimateOfMany, IsLookedAtAgainOnlyAtABorder) {
   auto* const count = EMULATOR(simt_count_switches);
   if (count == nullptr) GTEST_SKIP() << "not on the emulator";
   const std::vector<float> row = logits();
-  const std::vector<uint64_t> weights = oracle_row(draws_of(row, {}, {0}), 0).weights;
+  const std::vector<uint64_t> weights = weights_of(row);
   const auto best = static_cast<size_t>(std::max_element(weights.begin(), weights.end()) - weights.begin());
   const uint64_t before =
       std::accumulate(weights.begin(), weights.begin() + static_cast<std::ptrdiff_t>(best), uint64_t{0});
@@ -151,7 +150,7 @@ TEST_P(GpuEstimateOfMany, IsLookedAtAgainOnlyAtABorder) {
   for (const uint64_t target : {before + weights[best] / 2, before}) {
     EMULATOR(simt_set_seed)(1);
     const uint64_t start = count();
-    EXPECT_EQ(run_on(way(), draws_of(row, {}, {random_for(target, total)}), false)[0].token,
+    EXPECT_EQ(run_on(sampler_.get(), draws_of(row, {}, {random_for(target, total)}), false)[0].token,
               static_cast<int32_t>(best));
     switches.push_back(count() - start);
   }

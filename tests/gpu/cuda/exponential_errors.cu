@@ -3,9 +3,8 @@
 
 #include <cuda_runtime.h>
 
-#include <cstring>
-
 #include "gpu/platform/platform.h"
+#include "support/float_bits.h"
 
 namespace tokendraw::test {
 namespace {
@@ -41,13 +40,6 @@ __global__ void look_at_all(Found* found) {
   }
 }
 
-float bits_to_float(unsigned bits) {
-  float x = 0;
-  static_assert(sizeof x == sizeof bits);
-  std::memcpy(&x, &bits, sizeof x);
-  return x;
-}
-
 }  // namespace
 
 bool measure_exponential(ExponentialErrors* errors) {
@@ -59,9 +51,9 @@ bool measure_exponential(ExponentialErrors* errors) {
   done = done && cudaGetLastError() == cudaSuccess &&
          cudaMemcpy(&host, device, sizeof host, cudaMemcpyDeviceToHost) == cudaSuccess;
   (void)cudaFree(device);
-  errors->worst = static_cast<double>(bits_to_float(static_cast<unsigned>(host.worst >> 32)));
-  errors->worst_at = bits_to_float(static_cast<unsigned>(host.worst));
-  errors->too_large = bits_to_float(host.too_large);
+  errors->worst = static_cast<double>(float_of(static_cast<unsigned>(host.worst >> 32)));
+  errors->worst_at = float_of(static_cast<unsigned>(host.worst));
+  errors->too_large = float_of(host.too_large);
   errors->of_lowest = host.of_lowest;
   return done;
 }
