@@ -48,17 +48,18 @@ TOKENDRAW_DEVICE_CALL RowEstimate keep_estimates() {
   const WeightRule rule = s.rule;
   const auto thread = static_cast<int32_t>(platform::thread_index());
   const float reference = reference_of(rule.max, rule.scale);
-  const uint64_t factor = factor_above(rule.max, rule.scale, reference);
   const float of_each = share_of_each(additions_of_group<Row>(s.settings.group_lines));
   const float group_bits =
       log2_near(static_cast<uint32_t>(s.settings.group_lines * Row::Reader::kLine)) + kWeightBits + 0.1f;
   RowEstimate row = {};
   uint64_t mass = 0;
   uint64_t apart = 0;
-  bool bad = !are_estimable(rule.max, rule.scale, reference);
+  if (!are_estimable(rule.max, rule.scale, reference)) return row;
+  const uint64_t factor = factor_above(rule.max, rule.scale, reference);
+  bool bad = false;
   if (thread < Row::groups()) {
     const GroupEstimate group = GroupEstimate::unpack(s.group_mass[thread]);
-    bad = bad || !draw::is_finite(group.sum);
+    bad = !draw::is_finite(group.sum);
     if (!bad) {
       mass = draw::mul_high(group.in_units_of(static_cast<int32_t>(reference) - kWeightBits), factor) << 1;
       const float bits = mass > 0 ? group_bits - log2_near(mass) : 0.0f;
@@ -112,28 +113,31 @@ TOKENDRAW_DEVICE_CALL bool refine_estimates(uint64_t distance, uint64_t own_erro
   return true;
 }
 
+// The id at which the running sum of the group masses, and of exact weights in its group, passes the row's target.
+template <typename Row>
+TOKENDRAW_DEVICE_CALL Found find_by_masses() {
+  const WeightRule rule = Row::shared().rule;
+  const uint64_t random = Row::shared().inputs.random;
+  return find_in_row<Row>(
+             Row::mass_of_own_group(), [random](uint64_t mass) { return draw::draw_target(random, mass); },
+             [rule](int32_t, float x) { return rule.finite_weight(x); })
+      .found;
+}
+
 // Without a filter, from the group masses. The token at which the running sum A passes u S is where (1 - u) A and
 // u (S - A) meet: what all weights are off by alike shifts that place by half of it at most.
 template <typename Row>
 TOKENDRAW_DEVICE_CALL bool draw_estimated_token(const RowEstimate& row, Drawn* drawn) {
-  const auto& s = Row::shared();
-  const WeightRule rule = s.rule;
-  const uint64_t random = s.inputs.random;
   uint64_t off = row.alike / 2 + row.apart;
-  for (int turn = 0; turn < 2; ++turn) {
-    const Found found =
-        find_in_row<Row>(
-            Row::mass_of_own_group(), [random](uint64_t mass) { return draw::draw_target(random, mass); },
-            [rule](int32_t, float x) { return rule.finite_weight(x); })
-            .found;
-    if (found.id >= 0 && found.margin >= off) {
-      *drawn = {found.id, found.x, 0, 0};
-      return true;
-    }
-    if (turn == 1 || found.id < 0 || off >= row.total) return false;
+  if (off >= row.total) return false;
+  Found found = find_by_masses<Row>();
+  if (found.id >= 0 && found.margin < off) {
     if (!refine_estimates<Row>(found.margin, row.own_error, &off)) return false;
+    found = find_by_masses<Row>();
+    if (found.margin < off) return false;
   }
-  return false;
+  *drawn = {found.id, found.x, 0, 0};
+  return found.id >= 0;
 }
 
 // From a row whose rule is known and whose group masses are estimates still. False if they cannot decide.

@@ -7,61 +7,14 @@
 // are read once.
 #pragma once
 
-#include <type_traits>
-
 #include "gpu/kernels/candidates.h"
+#include "gpu/kernels/group_maxima.h"
 #include "gpu/kernels/mass_estimate.h"
 
 namespace tokendraw::gpu {
 
 // The threshold rises when this share of the row has been read, from what the first lines say to what is listed.
 inline constexpr int32_t kEarlyShare = 8;
-
-// Of one lane: the largest logit of a group, line by line.
-template <typename Row>
-struct GroupMax {
-  static constexpr bool kByBits = platform::kHasMaxOrNan<Row::kWave> && !Row::Reader::kIsEdited;
-  static constexpr int kWidth = Row::Reader::kWidth;
-  using Largest = std::conditional_t<kByBits, LaneMax<Row::Reader::kStored>, float>;
-
-  Largest largest;
-
-  TOKENDRAW_DEVICE void clear() {
-    if constexpr (kByBits) {
-      largest = {};
-    } else {
-      largest = -draw::infinity();
-    }
-  }
-  // Returns the largest of the line, which where that goes by bits is NaN if one of them is.
-  TOKENDRAW_DEVICE float take(const platform::Words16& words, const float (&x)[kWidth]) {
-    if constexpr (kByBits) {
-      const Largest of_line = Largest::of(words);
-      largest.take(of_line);
-      return of_line.value();
-    } else {
-      float of_line = x[0];
-#pragma unroll
-      for (int i = 1; i < kWidth; ++i) of_line = platform::max_number(of_line, x[i]);
-      largest = platform::max_number(largest, of_line);
-      return of_line;
-    }
-  }
-  TOKENDRAW_DEVICE float of_lane() const {
-    if constexpr (kByBits) {
-      return draw::add_rn(largest.value(), 0.0f);
-    } else {
-      return draw::add_rn(largest, 0.0f);
-    }
-  }
-  TOKENDRAW_DEVICE float of_warp() const {
-    if constexpr (kByBits) {
-      return draw::from_ordered_bits(platform::warp_largest<Row::kWave>(draw::ordered_bits(of_lane())));
-    } else {
-      return warp_max<Row::kWave>(of_lane());
-    }
-  }
-};
 
 // Lists this lane's vector of a line: a key of its largest logit and its number.
 template <typename Row>
@@ -80,33 +33,20 @@ template <typename Row, bool kEstimate, bool kList>
 TOKENDRAW_DEVICE_CALL bool read_groups(int32_t first, int32_t last, float scale, float threshold) {
   constexpr int kWave = Row::kWave;
   auto& s = Row::shared();
-  const typename Row::Reader reader = s.reader;
-  bool nan = false;
-  GroupMax<Row> max;
-  max.clear();
   float sum = 0.0f;
   float reference = -kMostReference;  // of a line with something in it, at first
-  visit_lines<Row, Row::kMaximaBatch, Order::kForward>(
-      reader, first, last, [](int32_t) { return true; },
-      [&](int32_t line, const platform::Words16& words) {
-        float x[Row::Reader::kWidth];
-        bool of_line = false;
-        reader.convert(words, line, x, of_line);
-        if constexpr (!GroupMax<Row>::kByBits) nan |= of_line;
-        const float largest = max.take(words, x);
+  return read_first_time<Row>(
+      first, last, s.group_max,
+      [&](int32_t line, const float(&x)[Row::Reader::kWidth], float largest, const GroupMax<Row>& of_group) {
         if constexpr (kList) {
           if (largest >= threshold) list_vector<Row>(largest, line);
         }
         if constexpr (kEstimate) {
-          if (reference == -kMostReference) reference = reference_of(max.of_warp(), scale);
+          if (reference == -kMostReference) reference = reference_of(of_group.of_warp(), scale);
           sum = draw::add_rn(sum, sum_of_weight_estimates(x, scale, reference));
         }
       },
-      [&](int32_t group) {
-        const float largest = max.of_warp();
-        if (lane_index<kWave>() == 0) s.group_max[group] = largest;
-        nan |= draw::is_nan(largest);
-        max.clear();
+      [&](int32_t group, float largest) {
         if constexpr (kEstimate) {
           sum = warp_sum<kWave>(sum);
           if (lane_index<kWave>() == 0) {
@@ -116,13 +56,6 @@ TOKENDRAW_DEVICE_CALL bool read_groups(int32_t first, int32_t last, float scale,
           sum = 0.0f;
         }
       });
-  if constexpr (GroupMax<Row>::kByBits) {
-    if (nan) {
-      platform::warp_barrier<kWave>();
-      leave_out_nan<Row>(first, last, s.group_max);
-    }
-  }
-  return nan;
 }
 
 // A value that at least k logits reach, and not many more of the lines that are read first: one of their largest by

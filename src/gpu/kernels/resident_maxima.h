@@ -2,6 +2,7 @@
 // The one read of a row in a cluster: its logits on their way into shared memory, and the group maxima as they arrive.
 #pragma once
 
+#include "gpu/kernels/lane_max.h"
 #include "gpu/kernels/resident_row.h"
 
 namespace tokendraw::gpu {

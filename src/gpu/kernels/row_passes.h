@@ -3,7 +3,6 @@
 // leave the group out.
 #pragma once
 
-#include "gpu/kernels/lane_max.h"
 #include "gpu/kernels/mass_sum.h"
 #include "gpu/kernels/row_shared.h"
 
@@ -103,72 +102,6 @@ TOKENDRAW_DEVICE void visit_vectors_from(float low, int32_t first, int32_t last,
 template <typename Row, typename Visit, typename Done>
 TOKENDRAW_DEVICE void visit_logits_from(float low, int32_t first, int32_t last, const Visit& visit, const Done& done) {
   visit_logits<Row>([low](int32_t group) { return Row::shared().group_max[group] >= low; }, first, last, visit, done);
-}
-
-// The same maxima but NaN, of the groups whose maximum is NaN.
-template <typename Row>
-TOKENDRAW_DEVICE_CALL void leave_out_nan(int32_t first, int32_t last, float* group_max) {
-  constexpr int kWave = Row::kWave;
-  const typename Row::Reader reader = Row::shared().reader;
-  float largest = -draw::infinity();
-  visit_lines<Row, Row::kMaximaBatch, Order::kForward>(
-      reader, first, last, [group_max](int32_t group) { return draw::is_nan(group_max[group]); },
-      [&](int32_t line, const platform::Words16& words) {
-        float x[Row::Reader::kWidth];
-        bool nan = false;
-        reader.convert(words, line, x, nan);
-#pragma unroll
-        for (int i = 0; i < Row::Reader::kWidth; ++i) largest = platform::max_number(largest, x[i]);
-      },
-      [&](int32_t group) {
-        const float group_largest = draw::add_rn(warp_max<kWave>(largest), 0.0f);
-        const bool was_nan = draw::is_nan(group_max[group]);
-        platform::warp_barrier<kWave>();
-        if (was_nan && lane_index<kWave>() == 0) group_max[group] = group_largest;
-        largest = -draw::infinity();
-      });
-}
-
-// The largest logit of each of the groups [first, last). The result is whether one of this thread's is NaN, or of its
-// warp's. No barrier.
-template <typename Row>
-TOKENDRAW_DEVICE bool read_maxima(int32_t first, int32_t last, float* group_max) {
-  constexpr int kWave = Row::kWave;
-  const typename Row::Reader reader = Row::shared().reader;
-  bool nan = false;
-  if constexpr (platform::kHasMaxOrNan<kWave> && !Row::Reader::kIsEdited) {
-    LaneMax<Row::Reader::kStored> largest;
-    visit_lines<Row, Row::kMaximaBatch, Order::kForward>(
-        reader, first, last, [](int32_t) { return true; },
-        [&](int32_t, const platform::Words16& words) { largest.take(words); },
-        [&](int32_t group) {
-          const uint32_t bits = draw::ordered_bits(draw::add_rn(largest.value(), 0.0f));
-          const uint32_t of_group = platform::warp_largest<kWave>(bits);
-          if (lane_index<kWave>() == 0) group_max[group] = draw::from_ordered_bits(of_group);
-          nan |= of_group > draw::ordered_bits(draw::infinity());  // NaN comes out positive
-          largest = {};
-        });
-    if (nan) {
-      platform::warp_barrier<kWave>();
-      leave_out_nan<Row>(first, last, group_max);
-    }
-  } else {
-    float largest = -draw::infinity();
-    visit_lines<Row, Row::kMaximaBatch, Order::kForward>(
-        reader, first, last, [](int32_t) { return true; },
-        [&](int32_t line, const platform::Words16& words) {
-          float x[Row::Reader::kWidth];
-          reader.convert(words, line, x, nan);
-#pragma unroll
-          for (int i = 0; i < Row::Reader::kWidth; ++i) largest = platform::max_number(largest, x[i]);
-        },
-        [&](int32_t group) {
-          const float group_largest = draw::add_rn(warp_max<kWave>(largest), 0.0f);
-          if (lane_index<kWave>() == 0) group_max[group] = group_largest;
-          largest = -draw::infinity();
-        });
-  }
-  return nan;
 }
 
 // Of sums of 64 bits, which are below 2^52 in a lane, since it has at most 2^9 logits of a group: that of a group's

@@ -72,18 +72,6 @@ TOKENDRAW_DEVICE void prefetch_first_lines(const Arguments& a, const void* logit
   if (at < kFirst && at < bytes) platform::prefetch(static_cast<const unsigned char*>(logits) + at);
 }
 
-// A row that one block has to read once more, while others are done: all of it on its way at once.
-template <typename Row>
-TOKENDRAW_DEVICE void prefetch_row() {
-  constexpr int64_t kCacheLine = 128;
-  const auto& s = Row::shared();
-  const int64_t bytes = int64_t{s.reader.vocab()} * static_cast<int64_t>(sizeof(typename Row::Reader::Bits));
-  const auto* logits = static_cast<const unsigned char*>(s.inputs.logits);
-  for (int64_t at = platform::thread_index() * kCacheLine; at < bytes; at += Row::kThreads * kCacheLine) {
-    platform::prefetch(logits + at);
-  }
-}
-
 // Begins the first read of a row: all threads get whether it can be read. Its parameters are known then, but, where it
 // is not edited, for its random number and so for whether it is valid: those after the next barrier.
 template <typename Row>
@@ -155,7 +143,6 @@ TOKENDRAW_KERNEL void TOKENDRAW_LAUNCH_BOUNDS(kThreads, 2 * kBlockThreads / kThr
   Drawn drawn;
   bool done = s.estimates != 0 && draw_by_estimates<Row>(&drawn);
   if (!done && needs_total(s.settings, s.inputs)) {
-    if (s.estimates != 0) prefetch_row<Row>();
     const bool search = searches_top_p<Row>(s.inputs) && max != draw::infinity();
     if (search) {
       clear_histogram<Row>();

@@ -16,30 +16,28 @@ TOKENDRAW_DEVICE uint32_t warp_index() {
   return platform::thread_index() / kWave;
 }
 
+// By an operation that does not care for order: in pairs of pairs, so that each value goes through log2(kWave)
+// operations and all lanes get the same bits.
+template <int kWave, typename T, typename Operation>
+TOKENDRAW_DEVICE T warp_combine(T value, const Operation& of_two) {
+#pragma unroll
+  for (uint32_t mask = kWave / 2; mask > 0; mask /= 2) {
+    value = of_two(value, platform::warp_shuffle_xor<kWave>(value, mask));
+  }
+  return value;
+}
+
 template <int kWave>
 TOKENDRAW_DEVICE float warp_max(float value) {
-#pragma unroll
-  for (uint32_t mask = kWave / 2; mask > 0; mask /= 2) {
-    value = platform::max_number(value, platform::warp_shuffle_xor<kWave>(value, mask));
-  }
-  return value;
+  return warp_combine<kWave>(value, [](float a, float b) { return platform::max_number(a, b); });
 }
-
-// Of floats, in pairs of pairs: each goes through log2(kWave) additions, and all lanes get the same bits.
 template <int kWave>
 TOKENDRAW_DEVICE float warp_sum(float value) {
-#pragma unroll
-  for (uint32_t mask = kWave / 2; mask > 0; mask /= 2) {
-    value = draw::add_rn(value, platform::warp_shuffle_xor<kWave>(value, mask));
-  }
-  return value;
+  return warp_combine<kWave>(value, [](float a, float b) { return draw::add_rn(a, b); });
 }
-
 template <int kWave>
 TOKENDRAW_DEVICE uint64_t warp_sum(uint64_t value) {
-#pragma unroll
-  for (uint32_t mask = kWave / 2; mask > 0; mask /= 2) value += platform::warp_shuffle_xor<kWave>(value, mask);
-  return value;
+  return warp_combine<kWave>(value, [](uint64_t a, uint64_t b) { return a + b; });
 }
 
 // The same where each value is below 2^52.
