@@ -4,38 +4,30 @@
 #pragma once
 
 #include "gpu/kernels/resident_draw.h"
-#include "gpu/kernels/top_p_search.h"
 #include "gpu/kernels/warp_find.h"
 
 namespace tokendraw::gpu {
 
-// Ranks of the threshold for a nucleus: of the real rows shipped for tests, two in five need no more, and more do not
-// fit into the short list, for their largest logits lie close together.
-inline constexpr int32_t kNucleusCandidates = 32;
-
 // How candidates are found, all of it known before the maxima.
 struct CandidateRule {
-  bool by_k;        // at least `wanted` reach the threshold
-  bool by_m;        // those that min_p keeps do
-  bool must_check;  // whether the cut is among them, by their mass
-  uint32_t wanted;
+  bool by_k;       // the top k are among them
+  bool by_m;       // those that min_p keeps are
   float distance;  // below the largest logit, of those that min_p keeps; NaN or inf: no bound
 };
 
 TOKENDRAW_DEVICE CandidateRule candidate_rule(const request::RowInputs& in) {
   const bool base_needs_k = in.params.top_p_on && in.params.base == draw::TopPBase::kAfterTopK && top_k_on(in);
   const bool by_m = min_p_on(in) && !base_needs_k;
-  const bool by_nucleus = !top_k_on(in) && !by_m;
   const float distance = by_m ? WeightRule::distance_of_weight(in.params.min_weight, in.params.scale) : 0.0f;
-  const int32_t wanted = by_nucleus ? kNucleusCandidates : in.params.top_k;
-  return {top_k_on(in) || by_nucleus, by_m, by_nucleus, static_cast<uint32_t>(wanted), distance};
+  return {top_k_on(in), by_m, distance};
 }
 
 // At or above what a row's logits are candidates. May have a barrier.
 template <typename Row>
 TOKENDRAW_DEVICE float candidate_threshold(const CandidateRule& candidates, float max, const ToldMaxima& maxima) {
+  const auto wanted = static_cast<uint32_t>(Row::shared().inputs.params.top_k);
   float threshold = draw::from_ordered_bits(draw::ordered_bits(-draw::infinity()) + 1);
-  if (candidates.by_k) threshold = threshold_of_told<Row>(maxima, max, candidates.wanted);
+  if (candidates.by_k) threshold = threshold_of_told<Row>(maxima, max, wanted);
   if (candidates.by_m) threshold = platform::max_number(threshold, draw::sub_rn(max, candidates.distance));
   return threshold;
 }
@@ -100,15 +92,6 @@ TOKENDRAW_DEVICE void visit_candidates(float threshold, const Reserve& reserve, 
       put(place++, reader.load_one(id), id);
     }
   }
-}
-
-// The mass of the block, from those of its warps; all warps have theirs.
-template <typename Row>
-TOKENDRAW_DEVICE uint64_t mass_of_block() {
-  uint64_t mass = 0;
-#pragma unroll
-  for (int w = 0; w < Row::kWarps; ++w) mass += Row::shared().warp_mass[w];
-  return mass;
 }
 
 // Sends a warp's candidates to block 0. The block's last warp announces what all of them have sent, and `more_bytes`.
@@ -178,68 +161,6 @@ TOKENDRAW_DEVICE bool try_sure_candidates(const Arguments& a, int64_t row, uint3
     platform::block_barrier();
   }
   draw_from_all_candidates<Row>(a, row, status, rule, n, by_k);
-  return true;
-}
-
-// By the candidates for a nucleus, if it is among them. False if they do not decide, in all blocks alike; then the
-// total is known, the group masses, and each block's histogram.
-template <typename Row>
-TOKENDRAW_DEVICE bool try_nucleus(const Arguments& a, int64_t row, uint32_t status, const WeightRule& rule,
-                                  float threshold) {
-  constexpr int kWave = Row::kWave;
-  auto& s = Row::shared();
-  const uint32_t thread = platform::thread_index();
-  const uint32_t lane = lane_index<kWave>();
-  const uint32_t blocks = platform::cluster_blocks();
-  const uint32_t rank = platform::cluster_rank();
-  platform::block_barrier();  // the maxima have been used, and their counts, which lie where the list is to be
-  uint64_t listed_weight = 0;
-  visit_candidates<Row>(
-      threshold,
-      [&](uint32_t n) {
-        uint32_t first = 0;
-        if (lane == 0) first = platform::atomic_add(&s.listed, n);
-        return platform::warp_shuffle<kWave>(first, 0u);
-      },
-      [&](uint32_t place, float x, int32_t id) {
-        if (place < kFewCandidates) s.few[place] = draw::rank_key(x, static_cast<uint32_t>(id));
-        listed_weight += rule.finite_weight(x);
-      });
-  if (listed_weight > 0) platform::atomic_add(&s.listed_mass, listed_weight);
-  clear_histogram<Row>();
-  sum_masses<Row, true>(0, Row::groups(), s.group_mass);
-  platform::block_barrier();
-  const uint64_t mass = Row::BlockOf::sum(Row::mass_of_own_group());
-  if (thread < blocks) {
-    *platform::cluster_map(&s.cluster.listed[rank], thread) = s.listed;
-    *platform::cluster_map(&s.cluster.mass[rank], thread) = mass;
-    *platform::cluster_map(&s.cluster.listed_mass[rank], thread) = s.listed_mass;
-  }
-  platform::cluster_barrier();
-  // Every warp looks for itself.
-  const uint32_t listed = lane < blocks ? s.cluster.listed[lane] : 0;
-  const uint32_t n = platform::warp_add<kWave>(listed);
-  const uint64_t total = warp_sum<kWave>(lane < blocks ? s.cluster.mass[lane] : 0);
-  const uint64_t listed_mass = warp_sum<kWave>(lane < blocks ? s.cluster.listed_mass[lane] : 0);
-  if (thread == 0) s.total = total;
-  if (platform::warp_largest<kWave>(listed) > kFewCandidates || n > kAllCandidates || n > list_limit<Row>() ||
-      listed_mass < draw::top_p_need(total, s.inputs.params.top_p)) {
-    return false;
-  }
-  if (rank == 0) {
-    for (uint32_t i = thread; i < n || i < kRankedAtOnce; i += Row::kThreads) {
-      uint32_t from = 0;
-      uint32_t begin = 0;
-      uint32_t end = s.cluster.listed[0];
-      while (i < n && i >= end) {
-        begin = end;
-        end += s.cluster.listed[++from];
-      }
-      s.lists.candidates[i] = i < n ? platform::cluster_map(&s.few[0], from)[i - begin] : 0;
-    }
-  }
-  platform::cluster_barrier();  // what block 0 collects from is there until it has it
-  if (rank == 0) draw_from_all_candidates<Row>(a, row, status, rule, n, false);
   return true;
 }
 

@@ -12,19 +12,49 @@
 namespace tokendraw::gpu {
 
 inline constexpr uint32_t kAllCandidates = 512;  // that block 0 gets from all
-inline constexpr uint32_t kFewCandidates = 112;  // that a block lists where the histogram is needed
 
 // So few candidates are compared all with all; more are sorted.
 inline constexpr uint32_t kRankedAtOnce = 128;
 
+// Of the search for a nucleus (resident_nucleus.h, rough_buckets.h). The weights of the 110 thousand logits that a
+// block may hold do not overflow 32 bits.
+inline constexpr uint32_t kRoughBuckets = 2048;
+inline constexpr int32_t kRoughBits = 15;
+
+// How often the range of logits with the cut is narrowed.
+inline constexpr int kNucleusRounds = 2;
+
+// What a block found beside a range of logits.
+struct RangePart {
+  uint64_t above;        // mass above it,
+  uint32_t above_count;  // and how many logits
+  uint32_t listed;       // logits in the range,
+  uint32_t largest;      // as ordered bits,
+  uint32_t least;        // and their complement
+  uint32_t unused[2];    // for whole messages
+};
+
+template <int kGroups>
+struct RangeFindings {
+  alignas(16) RangePart parts[kMaxClusterBlocks];
+  uint32_t inside[kGroups];  // of each group of this block: its logits in the range
+};
+
+struct NucleusInboxes {  // of one round
+  platform::Inbox sums;
+  platform::Inbox bucket;
+  platform::Inbox parts;
+};
+
 // What the blocks of a cluster tell each other beside their logits.
 struct ClusterShared {
-  uint64_t mass[kMaxClusterBlocks];         // what all of a block's logits weigh,
-  uint64_t listed_mass[kMaxClusterBlocks];  // what its candidates do,
-  uint32_t listed[kMaxClusterBlocks];       // and how many they are
-  uint64_t decides;                         // from block 0: whether its candidates do
-  uint32_t candidates;                      // in block 0: how many it gets
-  uint32_t nan;                             // a block saw a NaN
+  uint64_t mass[kMaxClusterBlocks];      // what all of a block's logits weigh, or its share of the buckets,
+  uint64_t row_mass[kMaxClusterBlocks];  // and its logits where both are needed
+  uint64_t bucket;                       // with the cut
+  uint64_t decides;                      // from block 0: whether its candidates do
+  uint32_t candidates;                   // in block 0: how many it gets
+  uint32_t nan;                          // a block saw a NaN
+  NucleusInboxes nucleus[kNucleusRounds];
   platform::Inbox maxima_inbox;
   platform::Inbox mass_inbox;
   platform::Inbox candidates_inbox;  // of block 0
@@ -88,17 +118,17 @@ struct ResidentRow : GroupsOf<ResidentRow<kDtype, kEdited, kWaveWidth>> {
       uint64_t keys[kListRoom<kListCapacity>];
       Histogram<kBuckets> histogram;
       ClusterLists lists;
+      uint32_t rough[kRoughBuckets];  // histogram
     };
     ClusterShared cluster;
     union {
-      uint64_t few[kFewCandidates];  // candidates where the histogram is needed beside them
-      uint32_t inside[kMaxGroups];   // logits of each group in the range of a search
-      uint32_t near[kNearBuckets];   // distances of maxima below the largest logit
+      uint32_t near[kNearBuckets];  // distances of maxima below the largest logit
+      RangeFindings<kMaxGroups> range;
     };
     platform::CopyBarrier copied[kWarps];
     uint64_t warp_mass[kWarps];
     uint32_t warp_max[kWarps];  // as ordered bits
-    uint64_t listed_mass;
+    RangePart own_part;
     uint32_t hits;
     uint32_t listed;
     uint32_t sent;          // bytes of candidates, and above them how many warps have sent theirs

@@ -4,23 +4,25 @@
 //
 // Blocks meet as seldom as can be. They tell each other the maxima of their groups; each then knows the row's largest
 // logit and a threshold that at least k logits reach, and sends what it has above it to block 0, which draws. Without a
-// filter they tell each other their masses instead, and the block that has the token writes it. A row that this does
-// not serve (too many candidates, a nucleus beyond them) goes on as any other row does (finish_row.h, find_cut.h,
-// top_p_search.h), its blocks all together.
+// filter they tell each other their masses instead, and the block that has the token writes it; so too with top_p
+// alone, whose cut all of them find (resident_nucleus.h). A row that this does not serve (too many candidates) goes on
+// as any other row does (finish_row.h, find_cut.h), its blocks all together.
 #pragma once
 
 #include "gpu/kernels/resident_candidates.h"
+#include "gpu/kernels/resident_nucleus_draw.h"
 
 namespace tokendraw::gpu {
 
 // What is left to do once the group maxima are known.
-enum class Way { kBest, kMasses, kCandidates, kSearch };
+enum class Way { kBest, kMasses, kNucleus, kCandidates, kSearch };
 
 template <typename Row>
 TOKENDRAW_DEVICE Way way_of(const Settings& settings, const request::RowInputs& in) {
   if (in.params.greedy) return settings.wants_logprob ? Way::kSearch : Way::kBest;
   if (unfiltered(in)) return settings.wants_kept ? Way::kSearch : Way::kMasses;
-  return settings.try_candidates ? Way::kCandidates : Way::kSearch;
+  if (!settings.try_candidates) return Way::kSearch;
+  return top_k_on(in) || min_p_on(in) ? Way::kCandidates : Way::kNucleus;
 }
 
 // Without a filter. The warp that has the token writes it.
@@ -98,15 +100,6 @@ TOKENDRAW_DEVICE_CALL Drawn draw_on_chip() {
     keep_total<Row>();
   }
   return draw_row<Row>();
-}
-
-// The same for a nucleus that is not among the candidates.
-template <typename Row>
-TOKENDRAW_DEVICE_CALL Drawn draw_nucleus() {
-  Drawn drawn;
-  add_up_histogram<Row>();
-  search_top_p<Row>(&drawn);
-  return drawn;
 }
 
 // Where a warp's part of a row is.
@@ -247,18 +240,14 @@ TOKENDRAW_DEVICE void sample_on_chip(const Arguments& a) {
   const WeightRule rule = {max, scale};
   if (platform::thread_index() == 0) s.rule = rule;
   if (way == Way::kMasses && max != draw::infinity()) return draw_by_masses<Row>(a, row, status, rule);
-  bool nucleus = false;
+  if (way == Way::kNucleus && max != draw::infinity() && write_nucleus_token<Row>(a, row, status, rule, maxima)) return;
   if (way == Way::kCandidates && max != draw::infinity()) {
     if (platform::thread_index() < kNearBuckets) s.lists.ranked.near[platform::thread_index()] = 0;
     const float threshold = candidate_threshold<Row>(candidates, max, maxima);
-    nucleus = candidates.must_check;
-    if (nucleus ? try_nucleus<Row>(a, row, status, rule, threshold)
-                : try_sure_candidates<Row>(a, row, status, rule, threshold, candidates.by_k)) {
-      return;
-    }
+    if (try_sure_candidates<Row>(a, row, status, rule, threshold, candidates.by_k)) return;
   }
   platform::block_barrier();
-  const Drawn drawn = nucleus ? draw_nucleus<Row>() : draw_on_chip<Row>();
+  const Drawn drawn = draw_on_chip<Row>();
   write_by_first(result_of<Row>(drawn, status));
 }
 

@@ -45,6 +45,15 @@ TOKENDRAW_DEVICE uint64_t warp_masses(const WeightRule& rule, GroupRange range) 
   return mass;
 }
 
+// The mass of the block, from those of its warps; all warps have theirs.
+template <typename Row>
+TOKENDRAW_DEVICE uint64_t mass_of_block() {
+  uint64_t mass = 0;
+#pragma unroll
+  for (int w = 0; w < Row::kWarps; ++w) mass += Row::shared().warp_mass[w];
+  return mass;
+}
+
 // The first id of some lines at which the running sum of measure_of(x) exceeds `target`; that of all of them does.
 template <typename Row, typename MeasureOf>
 TOKENDRAW_DEVICE Found warp_find_in_lines(int32_t first, int32_t last, uint64_t target, const MeasureOf& measure_of) {
