@@ -5,14 +5,13 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <cmath>
 #include <numeric>
 #include <ostream>
 #include <random>
 #include <tuple>
 
 #include "gpu/emulator.h"
-#include "support/oracle.h"
+#include "gpu/one_row.h"
 #include "support/samplers.h"
 #include "support/sanitizers.h"
 
@@ -48,20 +47,6 @@ std::vector<RowResult> run_on(TokendrawSampler* sampler, const BatchSpec& spec, 
   if (!kept) packed.batch.kept_mass = nullptr;
   EXPECT_EQ(tokendraw_sample_host(sampler, &packed.batch), TOKENDRAW_OK) << tokendraw_last_error_message();
   return packed.results();
-}
-
-// One row of logits, read once for each random number.
-BatchSpec draws_of(const std::vector<float>& logits, const RowSpec& parameters, std::vector<uint64_t> random) {
-  BatchSpec spec;
-  spec.logits = {logits};
-  spec.rows.assign(random.size(), parameters);
-  spec.row_index.assign(random.size(), 0);
-  spec.random_u64 = std::move(random);
-  return spec;
-}
-
-std::vector<uint64_t> weights_of(const std::vector<float>& logits) {
-  return oracle_row(draws_of(logits, {}, {0}), 0).weights;
 }
 
 // The smallest random number that draws `target` of `total`.
@@ -105,16 +90,11 @@ TEST_P(GpuEstimate, DrawsAtTheBorderOfTwoTokens) {
 
 TEST_P(GpuEstimate, KeepsWhatReachesTheShare) {
   const std::vector<float> row = logits();
-  std::vector<uint64_t> weights = weights_of(row);
-  std::sort(weights.rbegin(), weights.rend());
-  const auto total = static_cast<double>(std::accumulate(weights.begin(), weights.end(), uint64_t{0}));
+  const ShareBorders borders(weights_of(row));
   BatchSpec spec = draws_of(row, {}, {});
   spec.top_p_base = TOKENDRAW_TOP_P_ALL;
-  uint64_t before = 0;
   for (size_t i = 0; i < 2 * kPlaces; ++i) {
-    before += weights[i];
-    const auto share = static_cast<float>(static_cast<double>(before) / total);
-    for (const float top_p : {std::nextafter(share, 0.0f), share, std::nextafter(share, 1.0f)}) {
+    for (const float top_p : borders.of_heaviest(i + 1)) {
       RowSpec parameters;
       parameters.top_k = i % 2 == 0 ? 40 : 120;
       parameters.top_p = top_p;
