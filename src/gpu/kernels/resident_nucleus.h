@@ -2,10 +2,10 @@
 // Where the cut of top_p lies in a row that a cluster holds, if no other filter has one: rough sums say where to look,
 // exact ones decide.
 //
-// Each block adds its weights, as the device's own exponential gives them, to a histogram; the sums over all blocks say
-// in which bucket the mass reaches what top_p needs. One more pass over the row sums exactly what lies above that
-// bucket's logits, and lists those in it. All blocks tell all what they found, so that all know the same and none has
-// to be asked (resident_nucleus_draw.h).
+// Each block adds its weights, nearly, to a histogram (rough_buckets.h); the sums over all blocks say in which bucket
+// the mass reaches what top_p needs. One more pass over the row sums exactly what lies above that bucket's logits, and
+// lists those in it. All blocks tell all what they found, so that all know the same and none has to be asked
+// (resident_nucleus_draw.h).
 #pragma once
 
 #include "gpu/kernels/resident_exchange.h"
@@ -35,9 +35,10 @@ TOKENDRAW_DEVICE float exponent_below_cut(const WeightRule& rule, const ToldMaxi
   platform::block_barrier();
   float mass = 0.0f;
 #pragma unroll
-  for (int w = 0; w < Row::kWarps; ++w)
+  for (int w = 0; w < Row::kWarps; ++w) {
     mass = draw::add_rn(mass, draw::bits_float(static_cast<uint32_t>(s.warp_mass[w])));
-  // As a share of 2^32, which a cut further down does not fit into.
+  }
+  // As a share of 2^32; a top_p nearer to 1 has no bound.
   const uint64_t beyond = (uint64_t{1} << 32) - draw::top_p_need(uint64_t{1} << 32, s.inputs.params.top_p);
   const float least =
       draw::div_rn(draw::mul_rn(mass, static_cast<float>(beyond)), static_cast<float>(s.reader.vocab()));

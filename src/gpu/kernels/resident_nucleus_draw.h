@@ -47,7 +47,7 @@ inline constexpr uint32_t kKeptInPart = 1u << 31;  // of s.range.inside: not all
 
 // The token in the block that has it: at `target` of what it keeps, which its group masses are.
 template <typename Row>
-TOKENDRAW_DEVICE_CALL Found find_kept(const WeightRule& rule, const NucleusCut& cut, uint64_t target) {
+TOKENDRAW_DEVICE Found find_kept(const WeightRule& rule, const NucleusCut& cut, uint64_t target) {
   auto& s = Row::shared();
   const uint64_t own = Row::mass_of_own_group();
   const auto sums = Row::BlockOf::exclusive_sum(own);

@@ -134,7 +134,7 @@ TOKENDRAW_DEVICE_CALL uint64_t keep_ties(float x, uint64_t goal) {
   const uint64_t own = thread < Row::groups() ? s.inside[thread] : 0;
   const uint64_t weight = s.rule.weight(x);
   const uint64_t wanted = (goal + weight - 1) / weight;
-  const uint64_t before = Row::Team::exclusive_sum(own).first;
+  const uint64_t before = Row::BlockOf::exclusive_sum(own).first;
   if (own > 0 && before < wanted) {
     s.group_mass[thread] += weight * (wanted - before < own ? wanted - before : own);
   }
@@ -145,7 +145,7 @@ TOKENDRAW_DEVICE_CALL uint64_t keep_ties(float x, uint64_t goal) {
   return draw::rank_key(x, static_cast<uint32_t>(last.found.id));
 }
 
-// One block or cluster does all of it: the histogram and the group masses are ready.
+// One block does all of it: the histogram and the group masses are ready.
 template <typename Row>
 TOKENDRAW_DEVICE_CALL void search_top_p(Drawn* drawn) {
   auto& s = Row::shared();
@@ -175,13 +175,13 @@ TOKENDRAW_DEVICE_CALL void search_top_p(Drawn* drawn) {
         inside = 0;
       });
   platform::block_barrier();
-  const uint32_t n = share_list<Row>();
+  const uint32_t n = s.listed;
   if (n <= list_limit<Row>()) {
     *drawn = draw_from_range<Row>(n, range);
     return;
   }
-  largest = draw::add_rn(Row::Team::max(largest), 0.0f);
-  const float smallest = draw::add_rn(-Row::Team::max(largest_negative), 0.0f);
+  largest = draw::add_rn(Row::BlockOf::max(largest), 0.0f);
+  const float smallest = draw::add_rn(-Row::BlockOf::max(largest_negative), 0.0f);
   uint64_t cut = 0;
   if (largest == smallest) {
     cut = keep_ties<Row>(largest, range.goal);
