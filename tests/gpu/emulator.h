@@ -6,7 +6,18 @@
 
 #include <dlfcn.h>
 
+#include "support/samplers.h"
+
 namespace tokendraw::test {
+
+// The emulator always has the two devices that tests ask for; a machine with GPUs has as many as it has.
+inline bool has_device([[maybe_unused]] int32_t device) {
+#if defined(TOKENDRAW_TEST_ON_GPU)
+  return device < cuda_device_count();
+#else
+  return true;
+#endif
+}
 
 // nullptr where no backend is loaded, or that of a real GPU.
 template <typename Function>

@@ -90,6 +90,7 @@ class GpuNucleus : public testing::TestWithParam<std::tuple<int32_t, TokendrawDt
 
 TEST_P(GpuNucleus, KeepsWhatReachesTheShare) {
   const auto& [device, dtype, rows, vocab] = GetParam();
+  if (!has_device(device)) GTEST_SKIP() << "there is no such device";
   const SamplerPointer sampler = cluster_sampler(device, TOKENDRAW_ALGORITHM_CANDIDATES);
   ASSERT_NE(sampler, nullptr);
   const BatchSpec spec = cuts_of(rows, vocab, dtype);
@@ -115,6 +116,7 @@ INSTANTIATE_TEST_SUITE_P(SixteenBits, GpuNucleus,
 
 // Else the tests above would show nothing of it: what a row costs on the emulator beside the search that serves all.
 TEST(GpuNucleusSearch, ServesAllButWhatLiesTooCloseOrTooDeep) {
+  if (!has_device(0)) GTEST_SKIP() << "there is no device";
   const SamplerPointer candidates = cluster_sampler(0, TOKENDRAW_ALGORITHM_CANDIDATES);
   const SamplerPointer refine = cluster_sampler(0, TOKENDRAW_ALGORITHM_REFINE);
   auto* const count = EMULATOR(simt_count_switches);

@@ -33,15 +33,19 @@ bool gpu_only() { return std::strcmp(cuda_wish(), "only") == 0; }
 
 bool gpu_from_host() { return std::strcmp(cuda_wish(), "host") == 0; }
 
-int32_t cuda_devices() {
+TokendrawBackendInfo cuda_backend() {
+  TokendrawBackendInfo info = {};
   for (int32_t i = 0; i < tokendraw_get_backend_count(); ++i) {
-    TokendrawBackendInfo info = {};
     info.struct_size = sizeof info;
-    if (tokendraw_get_backend_info(i, &info) != TOKENDRAW_OK || info.backend != TOKENDRAW_BACKEND_CUDA) continue;
-    EXPECT_EQ(info.available, 1) << "TOKENDRAW_TEST_CUDA is set: " << info.reason;
-    return info.device_count;
+    if (tokendraw_get_backend_info(i, &info) == TOKENDRAW_OK && info.backend == TOKENDRAW_BACKEND_CUDA) return info;
   }
-  return 0;
+  return {};
+}
+
+int32_t cuda_devices() {
+  const TokendrawBackendInfo info = cuda_backend();
+  EXPECT_EQ(info.available, 1) << "TOKENDRAW_TEST_CUDA is set: " << info.reason;
+  return info.device_count;
 }
 
 bool runs_on_cpu(const TokendrawSampler* sampler) {
@@ -88,6 +92,8 @@ std::vector<Variant> gpu_variants(const std::vector<TokendrawAlgorithm>& algorit
   }
   return variants;
 }
+
+int32_t cuda_device_count() { return cuda_backend().device_count; }
 
 bool may_be_emulated(const Variant& variant) { return variant.backend != TOKENDRAW_BACKEND_CPU && gpu_from_host(); }
 

@@ -37,6 +37,8 @@ std::vector<std::string> cpu_targets();  // best first
 // the CPU's algorithms are left out. Fails the test if it is set and there is no device.
 std::vector<Variant> gpu_variants(const std::vector<TokendrawAlgorithm>& algorithms = {TOKENDRAW_ALGORITHM_CANDIDATES,
                                                                                        TOKENDRAW_ALGORITHM_REFINE});
+// How many devices the CUDA backend has, 0 if it is not there.
+int32_t cuda_device_count();
 // Whether it may run on the emulated GPU, which is so slow that a test should give it few rows.
 bool may_be_emulated(const Variant& variant);
 // Those of `variants` that run on the CPU. For tests of what concerns host memory and threads.
