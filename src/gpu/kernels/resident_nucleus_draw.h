@@ -225,42 +225,25 @@ TOKENDRAW_DEVICE bool find_nucleus(const RowParts& a, const WeightRule& rule, co
   return false;
 }
 
-struct NucleusToken {
-  bool done;  // false, in all blocks alike: see find_nucleus
-  bool here;  // this block has the token
-  int32_t id;
-  float x;
-  uint64_t total;  // mass of the row,
-  uint64_t mass;   // of what is kept,
-  uint32_t count;  // and how many that are
-};
-
-// By a call, so that other rows need not make room for its registers.
+// Draws and writes the result, by the block that has the token. False, in all blocks alike, if that is not done: see
+// find_nucleus.
 template <typename Row>
-TOKENDRAW_DEVICE_CALL NucleusToken draw_nucleus(RowParts a, WeightRule rule, ToldMaxima maxima) {
+TOKENDRAW_DEVICE bool draw_nucleus(const Arguments& a, int64_t row, uint32_t status, const WeightRule& rule,
+                                   const ToldMaxima& maxima) {
+  const auto& s = Row::shared();
   NucleusCut cut = {};
   uint64_t total = 0;
-  if (!find_nucleus<Row>(a, rule, maxima, &cut, &total)) return {};
-  const uint64_t target = draw::draw_target(Row::shared().inputs.random, cut.mass);
-  const bool here = target >= cut.before && target - cut.before < cut.own;
-  Found drawn = {-1, -draw::infinity()};
-  if (here) drawn = find_kept<Row>(rule, cut, target - cut.before);
-  return {true, here, drawn.id, drawn.x, total, cut.mass, cut.count};
-}
-
-// Draws and writes the result, by the block that has the token. False if that is not done.
-template <typename Row>
-TOKENDRAW_DEVICE bool write_nucleus_token(const Arguments& a, int64_t row, uint32_t status, const WeightRule& rule,
-                                          const ToldMaxima& maxima) {
-  const auto& s = Row::shared();
-  const NucleusToken token = draw_nucleus<Row>({a.group_lines, a.warp_groups, a.cluster_shift}, rule, maxima);
-  if (!token.here || platform::thread_index() != 0) return token.done;
+  if (!find_nucleus<Row>({a.group_lines, a.warp_groups, a.cluster_shift}, rule, maxima, &cut, &total)) return false;
+  const uint64_t target = draw::draw_target(s.inputs.random, cut.mass);
+  if (target < cut.before || target - cut.before >= cut.own) return true;
+  const Found drawn = find_kept<Row>(rule, cut, target - cut.before);
+  if (platform::thread_index() != 0) return true;
   request::RowResult result;
   result.status = status;
-  result.token = token.id;
-  result.kept = token.count;
-  result.kept_mass = token.mass;
-  if (s.settings.wants_logprob) result.logprob = request::log_probability(s.inputs, token.x, rule.max, token.total);
+  result.token = drawn.id;
+  result.kept = cut.count;
+  result.kept_mass = cut.mass;
+  if (s.settings.wants_logprob) result.logprob = request::log_probability(s.inputs, drawn.x, rule.max, total);
   request::write_row_result(a.request, row, result);
   return true;
 }

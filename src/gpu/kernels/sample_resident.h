@@ -102,6 +102,22 @@ TOKENDRAW_DEVICE_CALL Drawn draw_on_chip() {
   return draw_row<Row>();
 }
 
+// By that, and the result written.
+template <typename Row>
+TOKENDRAW_DEVICE void finish_on_chip(const Arguments& a, int64_t row, uint32_t status) {
+  platform::block_barrier();
+  const request::RowResult result = result_of<Row>(draw_on_chip<Row>(), status);
+  if (platform::cluster_rank() == 0) write_result(a, row, result);
+}
+
+// With top_p alone. By a call after which nothing is left to do, so that other rows need not make room for its
+// registers.
+template <typename Row>
+TOKENDRAW_DEVICE_CALL void finish_nucleus(const Arguments& a, int64_t row, uint32_t status, WeightRule rule,
+                                          ToldMaxima maxima) {
+  if (!draw_nucleus<Row>(a, row, status, rule, maxima)) finish_on_chip<Row>(a, row, status);
+}
+
 // Where a warp's part of a row is.
 template <typename Row>
 struct WarpPart {
@@ -240,15 +256,13 @@ TOKENDRAW_DEVICE void sample_on_chip(const Arguments& a) {
   const WeightRule rule = {max, scale};
   if (platform::thread_index() == 0) s.rule = rule;
   if (way == Way::kMasses && max != draw::infinity()) return draw_by_masses<Row>(a, row, status, rule);
-  if (way == Way::kNucleus && max != draw::infinity() && write_nucleus_token<Row>(a, row, status, rule, maxima)) return;
+  if (way == Way::kNucleus && max != draw::infinity()) return finish_nucleus<Row>(a, row, status, rule, maxima);
   if (way == Way::kCandidates && max != draw::infinity()) {
     if (platform::thread_index() < kNearBuckets) s.lists.ranked.near[platform::thread_index()] = 0;
     const float threshold = candidate_threshold<Row>(candidates, max, maxima);
     if (try_sure_candidates<Row>(a, row, status, rule, threshold, candidates.by_k)) return;
   }
-  platform::block_barrier();
-  const Drawn drawn = draw_on_chip<Row>();
-  write_by_first(result_of<Row>(drawn, status));
+  finish_on_chip<Row>(a, row, status);
 }
 
 template <request::Dtype kDtype, bool kEdited, int kWave>
