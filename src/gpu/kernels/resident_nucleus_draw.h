@@ -82,11 +82,12 @@ TOKENDRAW_DEVICE bool cut_ties(const WeightRule& rule, const RangeSums& sums, ui
   if (wanted > sums.inside) return false;
   const RangePart part = lane < platform::cluster_blocks() ? s.range.parts[lane] : RangePart{};
   const uint64_t ties_up_to = warp_inclusive_sum<kWave>(part.listed);
-  const auto kept_of = [wanted](uint64_t before, uint64_t ties) {
-    const uint64_t left = wanted > before ? wanted - before : 0;
+  // Of some ties, those that are kept if `most` are of them and the ones before.
+  const auto kept_of = [](uint64_t most, uint64_t before, uint64_t ties) {
+    const uint64_t left = most > before ? most - before : 0;
     return left < ties ? left : ties;
   };
-  const uint64_t kept = kept_of(ties_up_to - part.listed, part.listed);
+  const uint64_t kept = kept_of(wanted, ties_up_to - part.listed, part.listed);
   const uint64_t mass = part.above + kept * weight;
   const uint64_t mass_up_to = warp_inclusive_sum<kWave>(mass);
   *cut = {x,
@@ -102,8 +103,7 @@ TOKENDRAW_DEVICE bool cut_ties(const WeightRule& rule, const RangeSums& sums, ui
   const uint32_t ties = thread < Row::groups() ? s.range.inside[thread] : 0;
   const uint64_t ties_before = Row::BlockOf::exclusive_sum(ties).first;
   if (ties > 0) {
-    const uint64_t left = kept_here > ties_before ? kept_here - ties_before : 0;
-    const auto of_group = static_cast<uint32_t>(left < ties ? left : ties);
+    const auto of_group = static_cast<uint32_t>(kept_of(kept_here, ties_before, ties));
     s.range.inside[thread] = of_group < ties ? of_group | kKeptInPart : of_group;
     s.group_mass[thread] += of_group * weight;
   }
@@ -194,19 +194,20 @@ TOKENDRAW_DEVICE bool cut_listed(const RowParts& a, const WeightRule& rule, cons
   return true;
 }
 
-// Finds the cut in all blocks alike, and the row's mass. False if the rough sums have led astray, or too many logits
-// that are not equal lie close together.
+// Finds the cut in all blocks alike; thread 0 knows the row's mass then. False if the rough sums have led astray, or
+// too many logits that are not equal lie close together.
 template <typename Row>
-TOKENDRAW_DEVICE bool find_nucleus(const RowParts& a, const WeightRule& rule, const ToldMaxima& maxima, NucleusCut* cut,
-                                   uint64_t* total) {
+TOKENDRAW_DEVICE bool find_nucleus(const RowParts& a, const WeightRule& rule, const ToldMaxima& maxima,
+                                   NucleusCut* cut) {
   auto& s = Row::shared();
   RoughBuckets buckets(rule, 0.0f, exponent_below_cut<Row>(rule, maxima));
   uint64_t above = 0;  // mass of what lies above all buckets
 #pragma unroll 1
   for (int round = 0; round < kNucleusRounds; ++round) {
     NucleusInboxes* inboxes = &s.cluster.nucleus[round];
-    *total = fill_rough_histogram<Row>(a, buckets);
-    const uint64_t need = draw::top_p_need(*total, s.inputs.params.top_p);
+    const uint64_t total = fill_rough_histogram<Row>(a, buckets);
+    if (platform::thread_index() == 0) s.total = total;
+    const uint64_t need = draw::top_p_need(total, s.inputs.params.top_p);
     const int32_t bucket = find_rough_bucket<Row>(a, buckets, need - above, inboxes);
     if (bucket < 0) return false;
     const LogitRange range = buckets.range_of(static_cast<uint32_t>(bucket));
@@ -230,21 +231,12 @@ TOKENDRAW_DEVICE bool find_nucleus(const RowParts& a, const WeightRule& rule, co
 template <typename Row>
 TOKENDRAW_DEVICE bool draw_nucleus(const Arguments& a, int64_t row, uint32_t status, const WeightRule& rule,
                                    const ToldMaxima& maxima) {
-  const auto& s = Row::shared();
   NucleusCut cut = {};
-  uint64_t total = 0;
-  if (!find_nucleus<Row>({a.group_lines, a.warp_groups, a.cluster_shift}, rule, maxima, &cut, &total)) return false;
-  const uint64_t target = draw::draw_target(s.inputs.random, cut.mass);
+  if (!find_nucleus<Row>({a.group_lines, a.warp_groups, a.cluster_shift}, rule, maxima, &cut)) return false;
+  const uint64_t target = draw::draw_target(Row::shared().inputs.random, cut.mass);
   if (target < cut.before || target - cut.before >= cut.own) return true;
   const Found drawn = find_kept<Row>(rule, cut, target - cut.before);
-  if (platform::thread_index() != 0) return true;
-  request::RowResult result;
-  result.status = status;
-  result.token = drawn.id;
-  result.kept = cut.count;
-  result.kept_mass = cut.mass;
-  if (s.settings.wants_logprob) result.logprob = request::log_probability(s.inputs, drawn.x, rule.max, total);
-  request::write_row_result(a.request, row, result);
+  write_result(a, row, result_of<Row>({drawn.id, drawn.x, cut.count, cut.mass}, status));
   return true;
 }
 

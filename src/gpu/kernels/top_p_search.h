@@ -59,14 +59,11 @@ TOKENDRAW_DEVICE void sum_above_and_list(const BucketRange& range, int32_t first
       });
 }
 
-// Adds a key's weight to the mass of its group, if this block has it.
+// Adds a key's weight to the mass of its group, which this block has.
 template <typename Row>
 TOKENDRAW_DEVICE void add_to_group(uint64_t key) {
   auto& s = Row::shared();
   const int32_t place = s.reader.place_of(static_cast<int32_t>(draw::rank_key_id(key)));
-  if constexpr (Row::Team::kIsCluster) {
-    if (!s.reader.has_place(place)) return;
-  }
   const int32_t line = place / Row::Reader::kLine;
   platform::atomic_add(&s.group_mass[line >> Row::shift_of(s.settings.group_lines)],
                        s.rule.weight(draw::rank_key_logit(key)));
