@@ -148,7 +148,7 @@ TOKENDRAW_DEVICE void gather_parts(const RowParts& a, const WeightRule& rule) {
 }
 
 // The cut among the listed keys, each of which is compared with all others: by two threads where there are so many.
-// False if all of them weigh less than `goal`.
+// False if all of them weigh less than `goal`. Ends with a barrier if not.
 template <typename Row>
 TOKENDRAW_DEVICE bool cut_listed(const RowParts& a, const WeightRule& rule, const RangeSums& sums, uint64_t goal,
                                  NucleusCut* cut) {
@@ -178,6 +178,7 @@ TOKENDRAW_DEVICE bool cut_listed(const RowParts& a, const WeightRule& rule, cons
   const auto masses = Row::BlockOf::sum_both(earlier ? weight : 0, here ? weight : 0);
   const uint32_t count = platform::block_count(kept);
   if (here) add_to_group<Row>(key);
+  platform::block_barrier();  // the groups' masses are known to all
 
   constexpr int kWave = Row::kWave;
   const uint32_t lane = lane_index<kWave>();
