@@ -241,6 +241,7 @@ inline uint64_t atomic_add(uint64_t* to, uint64_t value, simt::Site site = simt:
   return simt::change(
       to, [=](uint64_t old) { return old + value; }, site);
 }
+inline void add_in_shared(uint64_t* to, uint64_t value, simt::Site site = simt::here()) { atomic_add(to, value, site); }
 inline uint32_t atomic_max(uint32_t* to, uint32_t value, simt::Site site = simt::here()) {
   return simt::change(
       to, [=](uint32_t old) { return old < value ? value : old; }, site);

@@ -98,16 +98,16 @@ TOKENDRAW_DEVICE_CALL bool refine_estimates(uint64_t distance, uint64_t own_erro
   if (4 * static_cast<int32_t>(platform::block_count(heavy)) > 3 * Row::groups()) return false;
   const WeightRule rule = s.rule;
   ThreadMass<kWave> mass;
-  visit_vectors<Row>([](int32_t group) { return Row::shared().inside[group] != 0; }, 0, Row::groups(),
-                     [&](int32_t, const float(&x)[Row::Reader::kWidth]) {
+  visit_needed_vectors<Row>(
+      0, Row::groups(), [](int32_t group) { return Row::shared().inside[group] != 0; },
+      [&](int32_t, const float(&x)[Row::Reader::kWidth]) {
 #pragma unroll
-                       for (int i = 0; i < Row::Reader::kWidth; ++i) mass.add(rule.exponent(x[i]));
-                     },
-                     [&](int32_t group) {
-                       if (Row::shared().inside[group] == 0) return;
-                       finish_group<kWave>(Row::shared().group_mass, group, mass.value());
-                       mass = {};
-                     });
+        for (int i = 0; i < Row::Reader::kWidth; ++i) mass.add(rule.exponent(x[i]));
+      },
+      [&](int32_t group) {
+        finish_group<kWave>(Row::shared().group_mass, group, mass.value());
+        mass = {};
+      });
   platform::block_barrier();
   *off = rest + cut_off<Row>();
   return true;

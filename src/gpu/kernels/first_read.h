@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // The first read of a row by one block, and what can be known after it beside the maxima of the groups: estimates of
-// what they weigh (mass_estimate.h), and the list of the logits that may be among the top k. What is listed while the
-// row is read are vectors, 16 bytes of logits, by their largest logit: those that reach a threshold that at least k
-// logits reach, as far as the row has been read. It rises once, so few are listed that are not wanted; and the k-th
-// largest of them says in the end which few are to be looked at once more. So rows whose token needs no more than that
-// are read once.
+// what they weigh (mass_estimate.h), where about a cut of top_p lies (rough_row.h), and the list of the logits that may
+// be among the top k.
+//
+// What is listed while the row is read are vectors, 16 bytes of logits, by their largest logit: those that reach a
+// threshold that at least k logits reach, as far as the row has been read. It rises once, so few are listed that are
+// not wanted; and the k-th largest of them says in the end which few are to be looked at once more. So rows whose token
+// needs no more than that are read once.
 #pragma once
 
 #include "gpu/kernels/candidates.h"
 #include "gpu/kernels/group_maxima.h"
 #include "gpu/kernels/mass_estimate.h"
+#include "gpu/kernels/rough_row.h"
 
 namespace tokendraw::gpu {
 
@@ -26,33 +29,51 @@ TOKENDRAW_DEVICE void list_vector(float largest, int32_t line) {
       draw::rank_key(draw::add_rn(largest, 0.0f), static_cast<uint32_t>(line) * Row::kWave + lane_index<Row::kWave>());
 }
 
-// Reads the groups [first, last): their maxima into shared memory; with kEstimate what they weigh too, as packed
-// GroupEstimates in the place of masses; with kList a list of the vectors that reach the threshold. The result is
-// whether one of this thread's logits is NaN, or of its warp's. No barrier.
-template <typename Row, bool kEstimate, bool kList>
+// What a first read looks for beside maxima; flags.
+enum Finds : uint32_t {
+  kFindsMaxima = 0,
+  kFindsMasses = 1,   // what the groups weigh, as packed GroupEstimates in the place of masses
+  kFindsBuckets = 2,  // with that: the histogram of rough_row.h
+  kFindsVectors = 4,  // a list of the vectors that reach the threshold
+};
+
+// Reads the groups [first, last): their maxima into shared memory, and what else is to be found. The result is whether
+// one of this thread's logits is NaN, or of its warp's. No barrier.
+template <typename Row, uint32_t kFinds>
 TOKENDRAW_DEVICE_CALL bool read_groups(int32_t first, int32_t last, float scale, float threshold) {
-  constexpr int kWave = Row::kWave;
+  [[maybe_unused]] constexpr int kWave = Row::kWave;
+  constexpr bool kMasses = (kFinds & kFindsMasses) != 0;
+  constexpr bool kBuckets = (kFinds & kFindsBuckets) != 0;
   auto& s = Row::shared();
   float sum = 0.0f;
   float reference = -kMostReference;  // of a line with something in it, at first
+  RoughCount<Row> rough;
+  if constexpr (kBuckets) rough.begin();
   return read_first_time<Row>(
       first, last, s.group_max,
       [&](int32_t line, const float(&x)[Row::Reader::kWidth], float largest, const GroupMax<Row>& of_group) {
-        if constexpr (kList) {
+        if constexpr ((kFinds & kFindsVectors) != 0) {
           if (largest >= threshold) list_vector<Row>(largest, line);
         }
-        if constexpr (kEstimate) {
-          if (reference == -kMostReference) reference = reference_of(of_group.of_warp(), scale);
+        if constexpr (kMasses) {
+          if (reference == -kMostReference) {
+            const float of_warp = of_group.of_warp();
+            reference = reference_of(of_warp, scale);
+            if constexpr (kBuckets) rough.begin_counting(of_warp);
+          }
           sum = draw::add_rn(sum, sum_of_weight_estimates(x, scale, reference));
         }
+        if constexpr (kBuckets) rough.count(x, largest);
       },
       [&](int32_t group, float largest) {
-        if constexpr (kEstimate) {
+        if constexpr (kMasses) {
           sum = warp_sum<kWave>(sum);
           if (lane_index<kWave>() == 0) {
             s.group_mass[group] = GroupEstimate{sum, static_cast<int32_t>(reference)}.packed();
           }
-          reference = platform::max_number(reference, reference_of(largest, scale));
+          const float next = platform::max_number(reference, reference_of(largest, scale));
+          if constexpr (kBuckets) rough.finish_group(largest, sum, reference, next);
+          reference = next;
           sum = 0.0f;
         }
       });
@@ -125,6 +146,7 @@ TOKENDRAW_DEVICE_CALL void list_logits_of_vectors(uint32_t n, float threshold) {
 // and ends with a barrier.
 template <typename Row, bool kEstimate>
 TOKENDRAW_DEVICE_CALL bool read_and_collect(int32_t k, float scale) {
+  constexpr uint32_t kFinds = kFindsVectors | (kEstimate ? kFindsMasses : kFindsMaxima);
   auto& s = Row::shared();
   const uint32_t thread = platform::thread_index();
   platform::block_barrier();
@@ -133,7 +155,7 @@ TOKENDRAW_DEVICE_CALL bool read_and_collect(int32_t k, float scale) {
   if (thread == 0) s.listed = 0;
   platform::block_barrier();
   const int32_t early = Row::groups() / kEarlyShare;
-  bool nan = read_groups<Row, kEstimate, true>(0, early, scale, threshold);
+  bool nan = read_groups<Row, kFinds>(0, early, scale, threshold);
   platform::block_barrier();
   uint32_t n = s.listed;
   platform::block_barrier();  // all have it before warps list more
@@ -142,7 +164,7 @@ TOKENDRAW_DEVICE_CALL bool read_and_collect(int32_t k, float scale) {
   } else if (n > kPairwise) {
     (void)raise_threshold<Row>(n, k, &threshold);
   }
-  nan |= read_groups<Row, kEstimate, true>(early, Row::groups(), scale, threshold);
+  nan |= read_groups<Row, kFinds>(early, Row::groups(), scale, threshold);
   nan = platform::block_any(nan);
   n = s.listed;
   platform::block_barrier();

@@ -9,14 +9,14 @@
 
 namespace tokendraw::gpu {
 
-// The maxima of the groups [first, last) whose maximum is NaN, but for NaN.
+// The maxima of a warp's groups of [first, last), but for NaN: the warp that found one reads its groups again.
 template <typename Row>
 TOKENDRAW_DEVICE_CALL void leave_out_nan(int32_t first, int32_t last, float* group_max) {
   constexpr int kWave = Row::kWave;
   const typename Row::Reader reader = Row::shared().reader;
   float largest = -draw::infinity();
   visit_lines<Row, Row::kMaximaBatch, Order::kForward>(
-      reader, first, last, [group_max](int32_t group) { return draw::is_nan(group_max[group]); },
+      reader, first, last,
       [&](int32_t line, const platform::Words16& words) {
         float x[Row::Reader::kWidth];
         bool nan = false;
@@ -26,9 +26,7 @@ TOKENDRAW_DEVICE_CALL void leave_out_nan(int32_t first, int32_t last, float* gro
       },
       [&](int32_t group) {
         const float group_largest = draw::add_rn(warp_max<kWave>(largest), 0.0f);
-        const bool was_nan = draw::is_nan(group_max[group]);
-        platform::warp_barrier<kWave>();
-        if (was_nan && lane_index<kWave>() == 0) group_max[group] = group_largest;
+        if (lane_index<kWave>() == 0) group_max[group] = group_largest;
         largest = -draw::infinity();
       });
 }
@@ -92,7 +90,7 @@ TOKENDRAW_DEVICE bool read_first_time(int32_t first, int32_t last, float* group_
   GroupMax<Row> max;
   max.clear();
   visit_lines<Row, Row::kMaximaBatch, Order::kForward>(
-      reader, first, last, [](int32_t) { return true; },
+      reader, first, last,
       [&](int32_t line, const platform::Words16& words) {
         float x[Row::Reader::kWidth];
         bool of_line = false;

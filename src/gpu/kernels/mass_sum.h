@@ -12,8 +12,13 @@ namespace tokendraw::gpu {
 template <bool kDoubles>
 class MassSum {
  public:
-  TOKENDRAW_DEVICE void add(float y) { sum_ += weight_of(y); }
+  using Weight = uint64_t;
+
+  TOKENDRAW_DEVICE void add(float y) { add_unrounded(unrounded(y)); }
   TOKENDRAW_DEVICE uint64_t value() const { return sum_; }
+  // A weight that is added to one sum or another, 0 to those to which it does not belong.
+  TOKENDRAW_DEVICE static Weight unrounded(float y) { return weight_of(y); }
+  TOKENDRAW_DEVICE void add_unrounded(Weight weight) { sum_ += weight; }
   TOKENDRAW_DEVICE static uint64_t weight_of(float y) { return draw::exp2_fixed_quick(y); }
   TOKENDRAW_DEVICE static double weight_as_double(float y) { return static_cast<double>(weight_of(y)); }
 
@@ -26,8 +31,12 @@ class MassSum {
 template <>
 class MassSum<true> {
  public:
-  TOKENDRAW_DEVICE void add(float y) { sum_ = platform::add_toward_zero(sum_, draw::exp2_unrounded(y)); }
+  using Weight = double;
+
+  TOKENDRAW_DEVICE void add(float y) { add_unrounded(unrounded(y)); }
   TOKENDRAW_DEVICE uint64_t value() const { return integer_of(sum_); }
+  TOKENDRAW_DEVICE static Weight unrounded(float y) { return draw::exp2_unrounded(y); }
+  TOKENDRAW_DEVICE void add_unrounded(Weight weight) { sum_ = platform::add_toward_zero(sum_, weight); }
   TOKENDRAW_DEVICE static uint64_t weight_of(float y) {
     return integer_of(platform::add_toward_zero(kZero, draw::exp2_unrounded(y)));
   }

@@ -9,12 +9,6 @@
 
 namespace tokendraw::gpu {
 
-// Logits in [low, high].
-struct LogitRange {
-  float low;
-  float high;
-};
-
 // By the exponents of weights, evenly from `first` down to `last`; what is beyond does not count.
 struct RoughBuckets {
   WeightRule rule;

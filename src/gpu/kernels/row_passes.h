@@ -12,28 +12,15 @@ namespace tokendraw::gpu {
 // are under way.
 enum class Order { kForward, kBackward };
 
-// Calls visit(line, words) for the lines of the groups [first, last) that are `needed`, with the bits of this lane's
-// logits, and done(group) after each group, whether needed or not. Every warp takes whole groups, a batch of lines at a
-// time.
-template <typename Row, int kLines, Order kOrder, typename Needed, typename Visit, typename Done>
-TOKENDRAW_DEVICE void visit_lines(const typename Row::Reader& reader, int32_t first, int32_t last, const Needed& needed,
-                                  const Visit& visit, const Done& done) {
+// Calls visit(line, words) for the lines of the groups [first, last), with the bits of this lane's logits, and
+// done(group) after each group. Every warp takes whole groups, a batch of lines at a time.
+template <typename Row, int kLines, Order kOrder, typename Visit, typename Done>
+TOKENDRAW_DEVICE void visit_lines(const typename Row::Reader& reader, int32_t first, int32_t last, const Visit& visit,
+                                  const Done& done) {
   constexpr int kWave = Row::kWave;
   const int32_t group_lines = Row::shared().settings.group_lines;
   const int32_t group_shift = Row::shift_of(group_lines);
   const int32_t lines = reader.lines();
-  if constexpr (kLines == 1) {  // a short loop
-    for (int32_t group = first + static_cast<int32_t>(warp_index<kWave>()); group < last; group += Row::kWarps) {
-      const int32_t end = (group + 1) * group_lines < lines ? (group + 1) * group_lines : lines;
-      const bool visited = needed(group);
-#pragma unroll 1
-      for (int32_t line = visited ? group * group_lines : end; line < end; ++line) {
-        visit(line, reader.fetch(line));
-      }
-      done(group);
-    }
-    return;
-  }
   const int32_t at_once = group_lines < kLines ? kLines >> group_shift : 1;
   const int32_t turns = (last - first + at_once - 1) / at_once;
   for (int32_t turn = static_cast<int32_t>(warp_index<kWave>()); turn < turns; turn += Row::kWarps) {
@@ -41,10 +28,7 @@ TOKENDRAW_DEVICE void visit_lines(const typename Row::Reader& reader, int32_t fi
     const int32_t last_group = group + at_once < last ? group + at_once : last;
     const int32_t end = last_group * group_lines < lines ? last_group * group_lines : lines;
     for (int32_t line = group * group_lines; line < end; line += kLines) {
-      bool whole = line + kLines <= end && reader.is_inside(line) && reader.is_inside(line + kLines - 1);
-#pragma unroll
-      for (int b = 0; b < kLines; ++b) whole = whole && needed((line + b) >> group_shift);
-      if (whole) {
+      if (line + kLines <= end && reader.is_inside(line) && reader.is_inside(line + kLines - 1)) {
         platform::Words16 words[kLines];
 #pragma unroll
         for (int b = 0; b < kLines; ++b) words[b] = reader.fetch_inside(line + b);
@@ -57,20 +41,88 @@ TOKENDRAW_DEVICE void visit_lines(const typename Row::Reader& reader, int32_t fi
       }
 #pragma unroll 1
       for (int32_t one = line; one < line + kLines && one < end; ++one) {
-        if (needed(one >> group_shift)) visit(one, reader.fetch(one));
+        visit(one, reader.fetch(one));
         if (((one + 1) & (group_lines - 1)) == 0 || one + 1 == lines) done(one >> group_shift);
       }
     }
   }
 }
 
-// Calls visit(id, x) for the vectors of logits, x[i] being that of id + i, of the groups that are `needed`, and
-// done(group) for every group. Work on a whole vector at once lets its memory accesses overlap.
-template <typename Row, Order kOrder = Order::kForward, typename Needed, typename Visit, typename Done>
-TOKENDRAW_DEVICE void visit_vectors(const Needed& needed, int32_t first, int32_t last, const Visit& visit,
-                                    const Done& done) {
+// The same for those of the groups that are `needed`, which each lane says of one. Of most rows they are few, so that a
+// look at one after the other would take longer than what is done with them.
+template <typename Row, int kLines, typename Needed, typename Visit, typename Done>
+TOKENDRAW_DEVICE void visit_needed_lines(const typename Row::Reader& reader, int32_t first, int32_t last,
+                                         const Needed& needed, const Visit& visit, const Done& done) {
+  constexpr int kWave = Row::kWave;
+  static_assert(Row::kMaxGroups <= kWave * Row::kWarps, "a group for each lane of each warp");
+  const int32_t group_lines = Row::shared().settings.group_lines;
+  const int32_t group_shift = Row::shift_of(group_lines);
+  const int32_t lines = reader.lines();
+  const int32_t first_group = first + static_cast<int32_t>(warp_index<kWave>());
+  const int32_t own = first_group + static_cast<int32_t>(lane_index<kWave>()) * Row::kWarps;
+  const bool wanted = own < last && needed(own);
+  // Groups at the row's ends have lines that are read logit by logit.
+  const bool whole = (own + 1) << group_shift <= lines && reader.is_inside(own << group_shift) &&
+                     reader.is_inside(((own + 1) << group_shift) - 1);
+  uint64_t groups = platform::warp_ballot<kWave>(wanted && whole);
+  uint64_t ends = platform::warp_ballot<kWave>(wanted && !whole);
+  const auto next_of = [first_group](uint64_t& left) {
+    const int32_t group = first_group + platform::first_bit(left) * Row::kWarps;
+    left &= left - 1;
+    return group;
+  };
+  int32_t next = 0;
+  int32_t end = 0;
+  while (next < end || groups != 0) {
+    int32_t of_batch[kLines];
+    platform::Words16 words[kLines] = {};
+#pragma unroll
+    for (int b = 0; b < kLines; ++b) {
+      if (next == end && groups != 0) {
+        next = next_of(groups) << group_shift;
+        end = next + group_lines;
+      }
+      of_batch[b] = next < end ? next++ : -1;
+      if (of_batch[b] >= 0) words[b] = reader.fetch_inside(of_batch[b]);
+    }
+#pragma unroll
+    for (int b = 0; b < kLines; ++b) {
+      if (of_batch[b] < 0) continue;
+      visit(of_batch[b], words[b]);
+      if (((of_batch[b] + 1) & (group_lines - 1)) == 0) done(of_batch[b] >> group_shift);
+    }
+  }
+  while (ends != 0) {
+    const int32_t group = next_of(ends);
+    const int32_t end_of_group = (group + 1) << group_shift < lines ? (group + 1) << group_shift : lines;
+#pragma unroll 1
+    for (int32_t line = group << group_shift; line < end_of_group; ++line) visit(line, reader.fetch(line));
+    done(group);
+  }
+}
+
+// Calls visit(id, x) for the vectors of logits, x[i] being that of id + i, of the groups [first, last), and done(group)
+// after each of them. Work on a whole vector at once lets its memory accesses overlap.
+template <typename Row, Order kOrder, typename Visit, typename Done>
+TOKENDRAW_DEVICE void visit_vectors(int32_t first, int32_t last, const Visit& visit, const Done& done) {
   const typename Row::Reader reader = Row::shared().reader;
   visit_lines<Row, Row::kBatch, kOrder>(
+      reader, first, last,
+      [&](int32_t line, const platform::Words16& words) {
+        float x[Row::Reader::kWidth];
+        bool nan = false;
+        reader.convert(words, line, x, nan);
+        visit(reader.first_id(line), x);
+      },
+      done);
+}
+
+// The same for those of the groups that are `needed`.
+template <typename Row, typename Needed, typename Visit, typename Done>
+TOKENDRAW_DEVICE void visit_needed_vectors(int32_t first, int32_t last, const Needed& needed, const Visit& visit,
+                                           const Done& done) {
+  const typename Row::Reader reader = Row::shared().reader;
+  visit_needed_lines<Row, Row::kBatch>(
       reader, first, last, needed,
       [&](int32_t line, const platform::Words16& words) {
         float x[Row::Reader::kWidth];
@@ -81,27 +133,21 @@ TOKENDRAW_DEVICE void visit_vectors(const Needed& needed, int32_t first, int32_t
       done);
 }
 
-// Calls visit(id, x) for the logits of the groups that are `needed`, and done(group) for every group.
-template <typename Row, typename Needed, typename Visit, typename Done>
-TOKENDRAW_DEVICE void visit_logits(const Needed& needed, int32_t first, int32_t last, const Visit& visit,
-                                   const Done& done) {
-  visit_vectors<Row>(
-      needed, first, last,
+// Those whose largest logit is at least `low`: calls visit(id, x) for vectors, or for single logits.
+template <typename Row, typename Visit, typename Done>
+TOKENDRAW_DEVICE void visit_vectors_from(float low, int32_t first, int32_t last, const Visit& visit, const Done& done) {
+  visit_needed_vectors<Row>(
+      first, last, [low](int32_t group) { return Row::shared().group_max[group] >= low; }, visit, done);
+}
+template <typename Row, typename Visit, typename Done>
+TOKENDRAW_DEVICE void visit_logits_from(float low, int32_t first, int32_t last, const Visit& visit, const Done& done) {
+  visit_vectors_from<Row>(
+      low, first, last,
       [&](int32_t id, const float(&x)[Row::Reader::kWidth]) {
 #pragma unroll
         for (int i = 0; i < Row::Reader::kWidth; ++i) visit(id + i, x[i]);
       },
       done);
-}
-
-// The same two for the groups whose largest logit is at least `low`.
-template <typename Row, typename Visit, typename Done>
-TOKENDRAW_DEVICE void visit_vectors_from(float low, int32_t first, int32_t last, const Visit& visit, const Done& done) {
-  visit_vectors<Row>([low](int32_t group) { return Row::shared().group_max[group] >= low; }, first, last, visit, done);
-}
-template <typename Row, typename Visit, typename Done>
-TOKENDRAW_DEVICE void visit_logits_from(float low, int32_t first, int32_t last, const Visit& visit, const Done& done) {
-  visit_logits<Row>([low](int32_t group) { return Row::shared().group_max[group] >= low; }, first, last, visit, done);
 }
 
 // Of sums of 64 bits, which are below 2^52 in a lane, since it has at most 2^9 logits of a group: that of a group's
@@ -110,6 +156,16 @@ template <int kWave>
 TOKENDRAW_DEVICE void finish_group(uint64_t* of_group, int32_t group, uint64_t of_lane) {
   const uint64_t total = warp_sum_of_52_bits<kWave>(of_lane);
   if (lane_index<kWave>() == 0) of_group[group] = total;
+}
+
+// Such sums of the groups [first, last) that have no logit of at least `low`, which no pass from `low` on visits: 0. No
+// barrier.
+template <typename Row>
+TOKENDRAW_DEVICE void clear_groups_below(float low, int32_t first, int32_t last, uint64_t* of_group) {
+  const auto thread = static_cast<int32_t>(platform::thread_index());
+  for (int32_t group = first + thread; group < last; group += Row::kThreads) {
+    if (!(Row::shared().group_max[group] >= low)) of_group[group] = 0;
+  }
 }
 
 // Which keys are at least a cut, without making the keys.
@@ -132,6 +188,7 @@ TOKENDRAW_DEVICE_CALL void sum_masses_from(uint64_t cut, int32_t first, int32_t 
   const CutTest test(cut);
   const bool infinite = rule.infinite();
   ThreadMass<kWave> mass;
+  clear_groups_below<Row>(test.x, first, last, group_mass);
   visit_logits_from<Row>(
       test.x, first, last,
       [&](int32_t id, float x) {
@@ -214,12 +271,11 @@ TOKENDRAW_DEVICE_CALL void sum_masses(int32_t first, int32_t last, uint64_t* gro
       light -= add_heavy<Row>(y, heavy);
     }
   };
-  visit_vectors<Row, Order::kBackward>([](int32_t) { return true; }, first, last, visit,
-                                       [&](int32_t group) {
-                                         if constexpr (kHistogram) light += mass.value();
-                                         finish_group<kWave>(group_mass, group, mass.value());
-                                         mass = {};
-                                       });
+  visit_vectors<Row, Order::kBackward>(first, last, visit, [&](int32_t group) {
+    if constexpr (kHistogram) light += mass.value();
+    finish_group<kWave>(group_mass, group, mass.value());
+    mass = {};
+  });
   if constexpr (kHistogram) {
     light = warp_sum<kWave>(light);
     if (lane_index<kWave>() == 0) Row::shared().histogram.add(Row::kBuckets - 1, light);
@@ -250,6 +306,7 @@ template <typename Row>
 TOKENDRAW_DEVICE_CALL void count_ties(float tie) {
   platform::block_barrier();
   uint32_t count = 0;
+  clear_groups_below<Row>(tie, 0, Row::groups(), Row::shared().group_mass);
   visit_logits_from<Row>(
       tie, 0, Row::groups(), [&](int32_t, float x) { count += x == tie ? 1 : 0; },
       [&](int32_t group) {

@@ -41,6 +41,14 @@ struct WeightRule {
   TOKENDRAW_DEVICE float exponent(float x) const { return draw::mul_rn(draw::sub_rn(x, max), scale); }
 };
 
+// Logits in [low, high].
+struct LogitRange {
+  float low;
+  float high;
+};
+
+inline constexpr uint32_t kRoughRowBuckets = 4096;  // of a first read's histogram (rough_row.h)
+
 // Of masses or counts, 64 bits in two halves.
 template <int kBuckets, bool kAddsWide = platform::kAddsWideInShared>
 struct Histogram {
@@ -205,11 +213,14 @@ struct Row : GroupsOf<Row<kDtype, kEdited, kWaveWidth, kBlockThreads>> {
     union {
       uint64_t keys[kListRoom<kListCapacity>];
       Histogram<kBuckets> histogram;
+      uint32_t rough[kRoughRowBuckets + kWave];  // what does not count goes to the end, another place for each lane
     };
+    float first_counted[kWarps];  // by each warp in `rough`: the least logit that it would have counted
     uint32_t hits;
     uint32_t listed;
     uint32_t valid;      // the row's parameters are
     uint32_t estimates;  // whether its first read estimates masses,
+    uint32_t counts;     // counts them in a histogram,
     uint32_t collects;   // and lists what may be among the top k;
     uint32_t collected;  // whether all of that is in the list
   };

@@ -49,6 +49,8 @@ TOKENDRAW_DEVICE_CALL CountsAbove sum_above(uint64_t first, uint64_t second) {
   uint32_t count_one = 0;
   uint32_t count_two = 0;
   platform::block_barrier();
+  clear_groups_below<Row>(one.x, 0, Row::groups(), s.group_mass);
+  clear_groups_below<Row>(one.x, 0, Row::groups(), s.keys);
   visit_vectors_from<Row>(
       one.x, 0, Row::groups(),
       [&](int32_t id, const float(&x)[Row::Reader::kWidth]) {

@@ -10,8 +10,8 @@
 #pragma once
 
 #include "gpu/kernels/estimated_draw.h"
+#include "gpu/kernels/rough_search.h"
 #include "gpu/kernels/row_request.h"
-#include "gpu/kernels/top_p_search.h"
 
 namespace tokendraw::gpu {
 
@@ -43,6 +43,7 @@ template <typename Row>
 TOKENDRAW_DEVICE void keep_first_read() {
   auto& s = Row::shared();
   s.estimates = s.valid != 0 && may_estimate<Row>(s.settings, s.inputs) ? 1 : 0;
+  s.counts = s.valid != 0 && may_read_roughly<Row>(s.settings, s.inputs) ? 1 : 0;
   s.collects = s.valid != 0 && may_collect<Row>(s.settings, s.inputs) ? 1 : 0;
 }
 
@@ -58,7 +59,8 @@ TOKENDRAW_DEVICE bool read_first() {
                        : read_and_collect<Row, false>(params.top_k, params.scale);
     }
   }
-  return platform::block_any(estimates ? read_groups<Row, true, false>(0, Row::groups(), params.scale, 0.0f)
+  if (s.counts != 0) return read_roughly<Row>();
+  return platform::block_any(estimates ? read_groups<Row, kFindsMasses>(0, Row::groups(), params.scale, 0.0f)
                                        : read_maxima<Row>(0, Row::groups(), s.group_max));
 }
 
@@ -141,19 +143,13 @@ TOKENDRAW_KERNEL void TOKENDRAW_LAUNCH_BOUNDS(kThreads, 2 * kBlockThreads / kThr
   }
   keep_rule<Row>(max);
   Drawn drawn;
-  bool done = s.estimates != 0 && draw_by_estimates<Row>(&drawn);
+  const bool done = s.counts != 0      ? search_by_estimates<Row>(&drawn)
+                    : s.estimates != 0 ? draw_by_estimates<Row>(&drawn)
+                                       : false;
   if (!done && needs_total(s.settings, s.inputs)) {
-    const bool search = searches_top_p<Row>(s.inputs) && max != draw::infinity();
-    if (search) {
-      clear_histogram<Row>();
-      sum_masses<Row, true>(0, Row::groups(), s.group_mass);
-    } else {
-      sum_masses<Row, false>(0, Row::groups(), s.group_mass);
-    }
+    sum_masses<Row, false>(0, Row::groups(), s.group_mass);
     platform::block_barrier();
     keep_total<Row>();
-    if (search) search_top_p<Row>(&drawn);
-    done = search;
   }
   if (!done) drawn = draw_row<Row>();
   write_result(a, row, result_of<Row>(drawn, status));

@@ -1,78 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
-// The cut of top_p where no other filter has one: from a histogram of the row's mass, in one more pass. It sums what is
-// above the bucket of the cut, by group, and lists what is in the bucket; the sorted list then has the cut, and its
-// part above the cut belongs to the sums. Blocks that share a row share the histogram, the pass and the list in the
-// workspace.
+// The cut of top_p where no other filter has one: from a range of logits that holds it, what lies above by group, and a
+// list of what lies inside; the sorted list has the cut, and its part above the cut belongs to the sums.
+//
+// Where a block reads a row alone, rough_search.h finds the range. Blocks that share a row find it from a histogram of
+// the row's mass; they share that, the pass over the row, and the list in the workspace.
 #pragma once
 
 #include "gpu/kernels/finish_row.h"
 
 namespace tokendraw::gpu {
 
-// The logits of the bucket of the cut, and what is left of the goal in it.
-struct BucketRange {
-  float low;
-  float high;
-  uint64_t goal;
-};
-
-// The histogram is ready and the total known. Begins with a barrier.
+// Adds a key's weight, which is returned, to the mass of its group, which this block has.
 template <typename Row>
-TOKENDRAW_DEVICE_CALL BucketRange find_range() {
-  const auto& s = Row::shared();
-  platform::block_barrier();
-  const Bucket bucket = find_bucket<Row>(draw::top_p_need(s.total, s.inputs.params.top_p));
-  // The lightest weigh 1; what is lighter adds nothing.
-  const float lightest = s.rule.bound_of_weight(1);
-  uint32_t low = draw::ordered_bits(lightest == lightest ? draw::add_rn(lightest, 0.0f) : -draw::infinity());
-  uint32_t high = draw::ordered_bits(s.rule.max);
-  narrow_to_bucket<Row>({true, s.rule, high, 0}, bucket.number, &low, &high);
-  return {draw::from_ordered_bits(low), draw::from_ordered_bits(high), bucket.goal};
-}
-
-// The pass over the groups [first, last): group_above[group] becomes the mass above the range; list(x, id) is called by
-// all lanes of a warp together for every vector of logits, done(group) after every group.
-template <typename Row, typename List, typename Done>
-TOKENDRAW_DEVICE void sum_above_and_list(const BucketRange& range, int32_t first, int32_t last, uint64_t* group_above,
-                                         const List& list, const Done& done) {
-  const WeightRule rule = Row::shared().rule;
-  ThreadMass<Row::kWave> above;
-  visit_vectors_from<Row>(
-      range.low, first, last,
-      [&](int32_t id, const float(&x)[Row::Reader::kWidth]) {
-        bool any = false;
-#pragma unroll
-        for (int i = 0; i < Row::Reader::kWidth; ++i) any = any || x[i] > range.high;
-        // In peaked rows most lines have none.
-        if (platform::warp_ballot<Row::kWave>(any) != 0) {
-#pragma unroll
-          for (int i = 0; i < Row::Reader::kWidth; ++i) {
-            above.add(x[i] > range.high ? rule.exponent(x[i]) : kNoWeight);
-          }
-        }
-        list(x, id);
-      },
-      [&](int32_t group) {
-        finish_group<Row::kWave>(group_above, group, above.value());
-        above = {};
-        done(group);
-      });
-}
-
-// Adds a key's weight to the mass of its group, which this block has.
-template <typename Row>
-TOKENDRAW_DEVICE void add_to_group(uint64_t key) {
+TOKENDRAW_DEVICE uint64_t add_to_group(uint64_t key) {
   auto& s = Row::shared();
   const int32_t place = s.reader.place_of(static_cast<int32_t>(draw::rank_key_id(key)));
   const int32_t line = place / Row::Reader::kLine;
-  platform::atomic_add(&s.group_mass[line >> Row::shift_of(s.settings.group_lines)],
-                       s.rule.weight(draw::rank_key_logit(key)));
+  const uint64_t weight = s.rule.weight(draw::rank_key_logit(key));
+  platform::add_in_shared(&s.group_mass[line >> Row::shift_of(s.settings.group_lines)], weight);
+  return weight;
 }
 
 // Of a long list: keeps the keys of the bucket, of a finer histogram, in which the mass reaches *goal, which becomes
-// what is left of it there. What is above belongs to the group masses. Returns the size.
+// what is left of it there. What is above belongs to the group masses. Returns the size: 0 if the goal is not reached.
 template <typename Row>
-TOKENDRAW_DEVICE_CALL uint32_t narrow_list(uint32_t n, const BucketRange& range, uint64_t* goal) {
+TOKENDRAW_DEVICE_CALL uint32_t narrow_list(uint32_t n, const LogitRange& range, uint64_t* goal) {
   auto& s = Row::shared();
   constexpr uint32_t kEach = (Row::kListCapacity + Row::kThreads - 1) / Row::kThreads;
   const uint32_t thread = platform::thread_index();
@@ -94,6 +46,7 @@ TOKENDRAW_DEVICE_CALL uint32_t narrow_list(uint32_t n, const BucketRange& range,
   s.histogram.template add_all<kEach>(buckets, weights);
   platform::block_barrier();
   const Bucket bucket = find_bucket<Row>(*goal);
+  if (!bucket.exists) return 0;
   if (thread == 0) s.listed = 0;
   platform::block_barrier();
 #pragma unroll
@@ -107,90 +60,86 @@ TOKENDRAW_DEVICE_CALL uint32_t narrow_list(uint32_t n, const BucketRange& range,
   return s.listed;
 }
 
-// From the n keys of the list and the group masses above the range.
+// The mass that a cut is to reach in a range: at least `least`, and perhaps up to `slack` more.
+struct Goal {
+  uint64_t least;
+  uint64_t slack;
+};
+
+// A cut that was looked for in a range: 0 if the range has too little mass for the goal, or the slack could change it.
+struct CutInRange {
+  uint64_t cut;
+  bool has_too_little;
+};
+
+// The cut among the n > 0 keys of the list, which are those of a range; what is kept of them becomes part of the group
+// masses, which are those above it. Begins and ends with a barrier.
 template <typename Row>
-TOKENDRAW_DEVICE_CALL Drawn draw_from_range(uint32_t n, const BucketRange& range) {
+TOKENDRAW_DEVICE_CALL CutInRange cut_list(uint32_t n, const LogitRange& range, const Goal& goal) {
   auto& s = Row::shared();
-  uint64_t goal = range.goal;
+  uint64_t least = goal.least;
   platform::block_barrier();
-  if (n > 2 * Row::kWave) n = narrow_list<Row>(n, range, &goal);
+  if (n > 2 * Row::kWave) n = narrow_list<Row>(n, range, &least);
+  if (n == 0) return {0, true};
   block_sort_descending<Row, Row::kThreads, Row::kWave>(n);
-  const Prefix prefix = prefix_of_list<Row>(n, n, 0, goal);
+  const Prefix prefix = prefix_of_list<Row>(n, n, 0, least);
+  if (prefix.mass < least + goal.slack) return {0, prefix.mass < least};
   const uint64_t cut = s.keys[prefix.size - 1];
   for (uint32_t i = platform::thread_index(); i < prefix.size; i += Row::kThreads) add_to_group<Row>(s.keys[i]);
   platform::block_barrier();
-  return draw_by_group<Row>(cut);
+  return {cut, false};
 }
 
-// Of a range whose logits are all equal to x, which s.inside counts by group: the key of the last one with less than
-// `goal` of their mass before it. What is kept of them becomes part of the group masses. Ends with a barrier.
+// ---- By the blocks that share a row
+
+// The logits of the bucket of the cut, and what is left of the goal in it.
+struct BucketRange {
+  LogitRange logits;
+  uint64_t goal;
+};
+
+// The histogram is ready and the total known. Begins with a barrier.
 template <typename Row>
-TOKENDRAW_DEVICE_CALL uint64_t keep_ties(float x, uint64_t goal) {
-  auto& s = Row::shared();
-  const auto thread = static_cast<int32_t>(platform::thread_index());
-  const uint64_t own = thread < Row::groups() ? s.inside[thread] : 0;
-  const uint64_t weight = s.rule.weight(x);
-  const uint64_t wanted = (goal + weight - 1) / weight;
-  const uint64_t before = Row::BlockOf::exclusive_sum(own).first;
-  if (own > 0 && before < wanted) {
-    s.group_mass[thread] += weight * (wanted - before < own ? wanted - before : own);
-  }
-  const FoundInRow last = find_in_row<Row>(
-      own, [wanted](uint64_t ties) { return (wanted < ties ? wanted : ties) - 1; },
-      [x](int32_t, float y) { return y == x ? 1 : 0; });
+TOKENDRAW_DEVICE_CALL BucketRange find_range() {
+  const auto& s = Row::shared();
   platform::block_barrier();
-  return draw::rank_key(x, static_cast<uint32_t>(last.found.id));
+  const Bucket bucket = find_bucket<Row>(draw::top_p_need(s.total, s.inputs.params.top_p));
+  // The lightest weigh 1; what is lighter adds nothing.
+  const float lightest = s.rule.bound_of_weight(1);
+  uint32_t low = draw::ordered_bits(lightest == lightest ? draw::add_rn(lightest, 0.0f) : -draw::infinity());
+  uint32_t high = draw::ordered_bits(s.rule.max);
+  narrow_to_bucket<Row>({true, s.rule, high, 0}, bucket.number, &low, &high);
+  return {{draw::from_ordered_bits(low), draw::from_ordered_bits(high)}, bucket.goal};
 }
 
-// One block does all of it: the histogram and the group masses are ready.
-template <typename Row>
-TOKENDRAW_DEVICE_CALL void search_top_p(Drawn* drawn) {
-  auto& s = Row::shared();
-  const BucketRange range = find_range<Row>();
-  platform::block_barrier();
-  if (platform::thread_index() == 0) s.listed = 0;
-  platform::block_barrier();
-  // Of this lane's logits in the range: how many in the group, the largest, and the negative of the smallest.
-  uint32_t inside = 0;
-  float largest = -draw::infinity();
-  float largest_negative = -draw::infinity();
-  sum_above_and_list<Row>(
-      range, 0, Row::groups(), s.group_mass,
-      [&](const float(&x)[Row::Reader::kWidth], int32_t id) {
-        list_own<Row>(x, id, range.low, range.high);
+// The pass over the groups [first, last): group_above[group] becomes the mass above the range; list(x, id) is called by
+// all lanes of a warp together for every vector of logits.
+template <typename Row, typename List>
+TOKENDRAW_DEVICE void sum_above_and_list(const LogitRange& range, int32_t first, int32_t last, uint64_t* group_above,
+                                         const List& list) {
+  const WeightRule rule = Row::shared().rule;
+  ThreadMass<Row::kWave> above;
+  clear_groups_below<Row>(range.low, first, last, group_above);
+  visit_vectors_from<Row>(
+      range.low, first, last,
+      [&](int32_t id, const float(&x)[Row::Reader::kWidth]) {
+        bool any = false;
 #pragma unroll
-        for (int i = 0; i < Row::Reader::kWidth; ++i) {
-          const bool hit = x[i] >= range.low && x[i] <= range.high;
-          inside += hit ? 1 : 0;
-          largest = platform::max_number(largest, hit ? x[i] : -draw::infinity());
-          largest_negative = platform::max_number(largest_negative, hit ? -x[i] : -draw::infinity());
+        for (int i = 0; i < Row::Reader::kWidth; ++i) any = any || x[i] > range.high;
+        // In peaked rows most lines have none.
+        if (platform::warp_ballot<Row::kWave>(any) != 0) {
+#pragma unroll
+          for (int i = 0; i < Row::Reader::kWidth; ++i) {
+            above.add(x[i] > range.high ? rule.exponent(x[i]) : kNoWeight);
+          }
         }
+        list(x, id);
       },
       [&](int32_t group) {
-        inside = platform::warp_add<Row::kWave>(inside);
-        if (lane_index<Row::kWave>() == 0) s.inside[group] = inside;
-        inside = 0;
+        finish_group<Row::kWave>(group_above, group, above.value());
+        above = {};
       });
-  platform::block_barrier();
-  const uint32_t n = s.listed;
-  if (n <= list_limit<Row>()) {
-    *drawn = draw_from_range<Row>(n, range);
-    return;
-  }
-  largest = draw::add_rn(Row::BlockOf::max(largest), 0.0f);
-  const float smallest = draw::add_rn(-Row::BlockOf::max(largest_negative), 0.0f);
-  uint64_t cut = 0;
-  if (largest == smallest) {
-    cut = keep_ties<Row>(largest, range.goal);
-  } else {
-    const BitRange bits = {draw::ordered_bits(smallest), draw::ordered_bits(largest)};
-    cut = find_cut_in<Row>(Measure::kMass, range.goal, bits, false, false);
-    sum_all_masses<Row>(cut);
-  }
-  *drawn = draw_by_group<Row>(cut);
 }
-
-// ---- The same by the blocks that share a row
 
 template <typename Row>
 TOKENDRAW_DEVICE uint32_t shared_list_limit() {
@@ -237,37 +186,36 @@ TOKENDRAW_DEVICE void search_shared_groups(const Arguments& a, int64_t row, int3
   if (platform::block_x() == 0 && platform::thread_index() == 0) {
     state->total = total;
     state->goal = range.goal;
-    state->low = range.low;
-    state->high = range.high;
+    state->low = range.logits.low;
+    state->high = range.logits.high;
   }
   uint64_t* list = a.list != nullptr ? a.list + row * plan::kGpuListCapacity : nullptr;
-  sum_above_and_list<Row>(
-      range, first, last, a.group_mass + row * kMaxGroups,
-      [&](const float(&x)[Row::Reader::kWidth], int32_t id) {
-        if (list == nullptr) return;
-        // One reservation for the warp: its blocks share the counter with others.
-        constexpr int kWave = Row::kWave;
-        uint32_t hits = 0;
+  sum_above_and_list<Row>(range.logits, first, last, a.group_mass + row * kMaxGroups,
+                          [&](const float(&x)[Row::Reader::kWidth], int32_t id) {
+                            if (list == nullptr) return;
+                            // One reservation for the warp: its blocks share the counter with others.
+                            constexpr int kWave = Row::kWave;
+                            uint32_t hits = 0;
 #pragma unroll
-        for (int i = 0; i < Row::Reader::kWidth; ++i) {
-          hits |= x[i] >= range.low && x[i] <= range.high ? uint32_t{1} << i : 0;
-        }
-        if (platform::warp_ballot<kWave>(hits != 0) == 0) return;
-        const auto own = static_cast<uint32_t>(platform::count_bits(hits));
-        const auto up_to = static_cast<uint32_t>(warp_inclusive_sum<kWave>(own));
-        uint32_t place = 0;
-        if (lane_index<kWave>() == kWave - 1) place = platform::atomic_add(&state->listed, up_to);
-        place = platform::warp_shuffle<kWave>(place, static_cast<uint32_t>(kWave - 1)) + up_to - own;
+                            for (int i = 0; i < Row::Reader::kWidth; ++i) {
+                              hits |= x[i] >= range.logits.low && x[i] <= range.logits.high ? uint32_t{1} << i : 0;
+                            }
+                            if (platform::warp_ballot<kWave>(hits != 0) == 0) return;
+                            const auto own = static_cast<uint32_t>(platform::count_bits(hits));
+                            const auto up_to = static_cast<uint32_t>(warp_inclusive_sum<kWave>(own));
+                            uint32_t place = 0;
+                            if (lane_index<kWave>() == kWave - 1) place = platform::atomic_add(&state->listed, up_to);
+                            place =
+                                platform::warp_shuffle<kWave>(place, static_cast<uint32_t>(kWave - 1)) + up_to - own;
 #pragma unroll
-        for (int i = 0; i < Row::Reader::kWidth; ++i) {
-          if ((hits >> i & 1u) == 0) continue;
-          if (place < shared_list_limit<Row>()) {
-            list[place] = draw::rank_key(draw::add_rn(x[i], 0.0f), static_cast<uint32_t>(id + i));
-          }
-          ++place;
-        }
-      },
-      [](int32_t) {});
+                            for (int i = 0; i < Row::Reader::kWidth; ++i) {
+                              if ((hits >> i & 1u) == 0) continue;
+                              if (place < shared_list_limit<Row>()) {
+                                list[place] = draw::rank_key(draw::add_rn(x[i], 0.0f), static_cast<uint32_t>(id + i));
+                              }
+                              ++place;
+                            }
+                          });
 }
 
 // The token of such a row, by the one block that finishes it and knows the group masses; false if the bucket holds too
@@ -287,7 +235,9 @@ TOKENDRAW_DEVICE_CALL bool draw_after_shared_search(const Arguments& a, int64_t 
       s.keys[i] = a.list[row * plan::kGpuListCapacity + i];
     }
   }
-  *drawn = draw_from_range<Row>(n, {state.low, state.high, state.goal});
+  const uint64_t cut = n > 0 ? cut_list<Row>(n, {state.low, state.high}, {state.goal, 0}).cut : 0;
+  if (cut == 0) return false;
+  *drawn = draw_by_group<Row>(cut);
   return true;
 }
 

@@ -254,6 +254,13 @@ TOKENDRAW_DEVICE uint32_t atomic_add(uint32_t* to, uint32_t value) { return atom
 TOKENDRAW_DEVICE uint64_t atomic_add(uint64_t* to, uint64_t value) {
   return atomicAdd(reinterpret_cast<unsigned long long*>(to), static_cast<unsigned long long>(value));
 }
+// Two additions of 32 bits, of which the first tells the carry: one of 64 bits is a loop.
+TOKENDRAW_DEVICE void add_in_shared(uint64_t* to, uint64_t value) {
+  auto* halves = reinterpret_cast<unsigned int*>(to);
+  const auto low = static_cast<uint32_t>(value);
+  const uint32_t old = atomicAdd(halves, low);
+  atomicAdd(halves + 1, static_cast<uint32_t>(value >> 32) + (old + low < low ? 1 : 0));
+}
 TOKENDRAW_DEVICE uint32_t atomic_max(uint32_t* to, uint32_t value) { return atomicMax(to, value); }
 TOKENDRAW_DEVICE uint32_t atomic_or(uint32_t* to, uint32_t value) { return atomicOr(to, value); }
 TOKENDRAW_DEVICE uint64_t atomic_min(uint64_t* to, uint64_t value) {

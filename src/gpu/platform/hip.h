@@ -206,6 +206,7 @@ TOKENDRAW_DEVICE uint32_t atomic_add(uint32_t* to, uint32_t value) {
 TOKENDRAW_DEVICE uint64_t atomic_add(uint64_t* to, uint64_t value) {
   return __hip_atomic_fetch_add(to, value, __ATOMIC_RELAXED, __HIP_MEMORY_SCOPE_AGENT);
 }
+TOKENDRAW_DEVICE void add_in_shared(uint64_t* to, uint64_t value) { atomic_add(to, value); }
 TOKENDRAW_DEVICE uint32_t atomic_max(uint32_t* to, uint32_t value) {
   return __hip_atomic_fetch_max(to, value, __ATOMIC_RELAXED, __HIP_MEMORY_SCOPE_AGENT);
 }

@@ -37,6 +37,9 @@
 //   uint32_t warp_largest<kWave>(uint32_t)   the same, the largest
 //   T        atomic_add(T*, T)          uint32_t, uint64_t, shared or global memory; returns the old value
 //   bool     kAddsWideInShared          whether one of 64 bits in shared memory is an instruction
+//   void     add_in_shared(uint64_t*, uint64_t)
+//                                       the same in shared memory, by what devices do best; only such additions, and
+//                                       none that looks at the sum, until the next barrier
 //   T        atomic_max(T*, T), atomic_or(T*, T)   uint32_t, returns the old value
 //   T        atomic_min(T*, T)          uint64_t, global memory, returns the old value
 //   uint64_t atomic_exchange_if(uint64_t*, uint64_t expected, uint64_t desired)   compare and swap; the old value

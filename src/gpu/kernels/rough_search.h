@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: Apache-2.0
+// top_p where no other filter has a cut, in a row that one block reads: the histogram of the first read (rough_row.h)
+// says in which range of logits the cut is likely to be. One more pass, over the groups that reach up to it, sums
+// exactly what lies above the range and lists what is inside, among which the cut is found. How much mass is wanted
+// follows from an estimate of the row's (mass_estimate.h); where that is too rough to tell, the pass sums all of what
+// it visits, and at last all of the row.
+#pragma once
+
+#include "gpu/kernels/estimated_draw.h"
+#include "gpu/kernels/top_p_search.h"
+
+namespace tokendraw::gpu {
+
+// Whether the first read of a row is to count its masses by buckets.
+template <typename Row>
+TOKENDRAW_DEVICE bool may_read_roughly(const Settings& settings, const request::RowInputs& in) {
+  return settings.try_candidates && searches_top_p<Row>(in);
+}
+
+// The first read of such a row. All threads get whether one of the logits is NaN. Begins and ends with a barrier.
+template <typename Row>
+TOKENDRAW_DEVICE bool read_roughly() {
+  auto& s = Row::shared();
+  platform::block_barrier();
+  for (uint32_t b = platform::thread_index(); b < kRoughRowBuckets; b += Row::kThreads) s.rough[b] = 0;
+  platform::block_barrier();
+  return platform::block_any(
+      read_groups<Row, kFindsMasses | kFindsBuckets>(0, Row::groups(), s.inputs.params.scale, 0.0f));
+}
+
+// The logits among which the cut is likely to be, and what a token weighs there.
+struct RoughCut {
+  LogitRange range;
+  uint64_t weight;
+};
+
+// `beyond` is the mass of what is not kept, and `total` the row's. Nothing (low > high) if the rough sums cannot tell.
+template <typename Row>
+TOKENDRAW_DEVICE_CALL RoughCut find_rough_cut(uint64_t beyond, uint64_t total) {
+  constexpr uint32_t kEach = kRoughRowBuckets / Row::kThreads;
+  constexpr RoughCut kNothing = {{1.0f, 0.0f}, 0};
+  auto& s = Row::shared();
+  const WeightRule rule = s.rule;
+  const RoughRow rough = RoughRow::of(s.reader.vocab(), s.inputs.params);
+  float least = draw::infinity();
+#pragma unroll
+  for (int w = 0; w < Row::kWarps; ++w) least = s.first_counted[w] < least ? s.first_counted[w] : least;
+  if (!rough.is_sound(rule.max, least)) return kNothing;
+  float above_middle = 0.0f;
+  const int32_t top = rough.first_number(rule.max, &above_middle);
+  const int32_t bottom = top - static_cast<int32_t>(kRoughRowBuckets - 1);
+  // A token of bucket bottom + i, and the sum of the bucket, in the contract's units.
+  const auto weight_of = [&](uint32_t i) {
+    const auto below_top = static_cast<float>(kRoughRowBuckets - 1 - i);
+    return platform::exp2_estimate(float{kWeightBits} - above_middle - below_top * (1.0f / RoughRow::kPerUnit));
+  };
+  const float unit = draw::bits_float(static_cast<uint32_t>(127 - rough.bits) << 23);  // 2^-bits
+  const auto mass_of = [&](uint32_t i) {
+    const uint32_t sum = s.rough[static_cast<uint32_t>(bottom + static_cast<int32_t>(i)) & (kRoughRowBuckets - 1)];
+    return static_cast<uint64_t>(static_cast<float>(sum) * unit * weight_of(i));
+  };
+  const uint32_t thread = platform::thread_index();
+  const uint32_t first = kEach * thread;
+  uint64_t own = 0;
+#pragma unroll 4
+  for (uint32_t i = 0; i < kEach; ++i) own += mass_of(first + ((i + thread) & (kEach - 1)));  // of different banks
+  const auto sums = Row::BlockOf::exclusive_sum(own);
+  // Where the sums, from the lightest on, reach `want`: the bucket, and how much of it.
+  struct Place {
+    uint32_t bucket;
+    float share;
+  };
+  const auto place_of = [&](uint64_t want) {
+    const bool mine = sums.first < want && want - sums.first <= own;
+    uint32_t bucket = first;
+    uint64_t up_to = sums.first;
+    uint64_t before = sums.first;
+    if (mine) {
+#pragma unroll 4
+      for (uint32_t i = 0; i < kEach; ++i) {
+        up_to += mass_of(first + i);
+        bucket += up_to < want ? 1 : 0;
+        before = up_to < want ? up_to : before;
+      }
+    }
+    const float share = draw::div_rn(static_cast<float>(want - before), static_cast<float>(mass_of(bucket) + 1));
+    const auto found = Row::BlockOf::broadcast(mine, bucket, draw::float_bits(share < 1.0f ? share : 1.0f));
+    return Place{static_cast<uint32_t>(found.first), draw::bits_float(static_cast<uint32_t>(found.second))};
+  };
+  if (sums.second < beyond || beyond == 0) return kNothing;
+  // One token in kOneOf counted for all: the variance of what they weigh is at most kOneOf - 1 times the heaviest's
+  // weight, times the mass.
+  constexpr float kDeviations = 2.5f;
+  const uint64_t of_all = total >> (kHeavyBits - 2);  // what is heavier has been counted for sure
+  const auto of_cut = static_cast<uint64_t>(weight_of(place_of(beyond).bucket)) + 1;
+  const float variance_bits = log2_near(of_cut < of_all ? of_cut : of_all) + log2_near(beyond) +
+                              log2_near(static_cast<uint64_t>(kOneOf - 1)) + 0.3f;
+  auto off = static_cast<uint64_t>(kDeviations * platform::exp2_estimate(0.5f * variance_bits)) + (beyond >> 12);
+  const uint64_t listable = of_cut * (3 * list_limit<Row>() / 8);  // to either side, or the list would overflow
+  off = off < listable ? off : listable;
+  const Place low = place_of(beyond > off + 1 ? beyond - off : 1);
+  const Place high = place_of(beyond + off < sums.second ? beyond + off : sums.second);
+  // Whole buckets, since what lies in one may be one value; but not where they are a part of many.
+  constexpr uint32_t kMany = 3;
+  const bool many = high.bucket - low.bucket >= kMany;
+  const auto at = [bottom](const Place& place, float share) {
+    return static_cast<float>(bottom + static_cast<int32_t>(place.bucket)) - 0.5f + share;
+  };
+  return {rough.range_of(at(low, many ? low.share : 0.0f), at(high, many ? high.share : 1.0f), rule.max), of_cut};
+}
+
+// What a pass over a row finds beside a range of logits.
+struct RangeFound {
+  uint64_t seen;    // what the groups that it visited weigh, if it summed that,
+  uint64_t above;   // and what of that lies above the range
+  uint32_t inside;  // how many logits lie in it
+};
+
+// That pass over the groups whose largest logit is at least `least`: the group masses become those above the range, and
+// the list has what is inside, as much as there is room for. sums_seen: whether to sum all of what it visits.
+template <typename Row>
+TOKENDRAW_DEVICE_CALL RangeFound sum_beside_range(const LogitRange& range, float least, bool sums_seen) {
+  constexpr int kWave = Row::kWave;
+  constexpr int kWidth = Row::Reader::kWidth;
+  auto& s = Row::shared();
+  const WeightRule rule = s.rule;
+  const float low = range.low;
+  const float high = range.high;
+  const uint32_t thread = platform::thread_index();
+  platform::block_barrier();
+  if (thread == 0) s.listed = 0;
+  clear_groups_below<Row>(least, 0, Row::groups(), s.group_mass);
+  platform::block_barrier();
+  ThreadMass<kWave> seen;
+  ThreadMass<kWave> above;
+  uint64_t total = 0;
+  visit_vectors_from<Row>(
+      least, 0, Row::groups(),
+      [&](int32_t id, const float(&x)[kWidth]) {
+        bool reaches = false;
+#pragma unroll
+        for (int i = 0; i < kWidth; ++i) reaches = reaches || x[i] >= low;
+        // In peaked rows most lines have none.
+        const bool any = platform::warp_ballot<kWave>(reaches) != 0;
+        if (!any && !sums_seen) return;
+        typename ThreadMass<kWave>::Weight weights[kWidth];
+#pragma unroll
+        for (int i = 0; i < kWidth; ++i) weights[i] = ThreadMass<kWave>::unrounded(rule.exponent(x[i]));
+#pragma unroll
+        for (int i = 0; i < kWidth; ++i) seen.add_unrounded(weights[i]);
+        if (!any) return;
+#pragma unroll
+        for (int i = 0; i < kWidth; ++i) above.add_unrounded(x[i] > high ? weights[i] : 0);
+        list_own<Row>(x, id, low, high);
+      },
+      [&](int32_t group) {
+        total += seen.value();
+        finish_group<kWave>(s.group_mass, group, above.value());
+        seen = {};
+        above = {};
+      });
+  platform::block_barrier();
+  const auto sums = Row::BlockOf::sum_both(total, Row::mass_of_own_group());
+  return {sums.first, sums.second, s.listed};
+}
+
+// The cut in a range with more logits than a list takes, what lies above it being known by group; 0 if the range does
+// not reach the goal. What is kept becomes part of the group masses.
+template <typename Row>
+TOKENDRAW_DEVICE_CALL uint64_t cut_crowded_range(const LogitRange& range, uint64_t goal) {
+  auto& s = Row::shared();
+  const BitRange extent = tighten<Row>({draw::ordered_bits(range.low), draw::ordered_bits(range.high)});
+  if (extent.low != extent.high) {
+    const uint64_t cut = find_cut_in<Row>(Measure::kMass, goal, extent, false, false);
+    if (cut != 0) sum_all_masses<Row>(cut);
+    return cut;
+  }
+  // All are equal, so how many of them are wanted says which, in the order of ids.
+  const float x = draw::from_ordered_bits(extent.low);
+  const auto thread = static_cast<int32_t>(platform::thread_index());
+  const uint64_t weight = s.rule.weight(x);
+  if (weight == 0) return 0;
+  const uint64_t wanted = (goal + weight - 1) / weight;
+  if (thread < Row::groups()) s.inside[thread] = 0;
+  platform::block_barrier();
+  uint32_t count = 0;
+  visit_logits_from<Row>(
+      x, 0, Row::groups(), [&](int32_t, float y) { count += y == x ? 1 : 0; },
+      [&](int32_t group) {
+        const uint32_t of_group = platform::warp_add<Row::kWave>(count);
+        if (lane_index<Row::kWave>() == 0) s.inside[group] = of_group;
+        count = 0;
+      });
+  platform::block_barrier();
+  const uint64_t own = thread < Row::groups() ? s.inside[thread] : 0;
+  const auto ties = Row::BlockOf::exclusive_sum(own);
+  if (wanted > ties.second) return 0;
+  if (own > 0 && ties.first < wanted) {
+    s.group_mass[thread] += weight * (wanted - ties.first < own ? wanted - ties.first : own);
+  }
+  const FoundInRow last = find_in_row<Row>(
+      own, [wanted](uint64_t) { return wanted - 1; }, [x](int32_t, float y) { return y == x ? 1 : 0; });
+  platform::block_barrier();
+  return draw::rank_key(x, static_cast<uint32_t>(last.found.id));
+}
+
+// The token where the cut is known; false if it is not, in all threads alike.
+template <typename Row>
+TOKENDRAW_DEVICE bool finish_search(uint64_t cut, Drawn* drawn) {
+  if (cut != 0) *drawn = draw_by_group<Row>(cut);
+  return cut != 0;
+}
+
+// What is known exactly of a row's mass while its cut is looked for.
+enum Known {
+  kNothing,
+  kSeen,  // what the groups weigh that are looked at, which are most of it
+  kAll
+};
+
+// From a row whose rule is known, and whose group masses are estimates still, counted roughly. False if its cut is not
+// found. Where the slack of what is known could decide, more is made known; where the cut lies beside the range, the
+// range beside it is next.
+template <typename Row>
+TOKENDRAW_DEVICE_CALL bool search_by_estimates(Drawn* drawn) {
+  constexpr int kMostPasses = 4;
+  auto& s = Row::shared();
+  const auto thread = static_cast<int32_t>(platform::thread_index());
+  const RowEstimate row = keep_estimates<Row>();
+  if (row.apart >= row.total) return false;
+  const draw::Fraction top_p = s.inputs.params.top_p;
+  const RoughCut rough = find_rough_cut<Row>(row.total - draw::top_p_need(row.total, top_p), row.total);
+  LogitRange range = rough.range;
+  const uint64_t own_mass = Row::mass_of_own_group();  // as estimated: the group masses are about to become others
+  const uint64_t off = row.alike + row.apart;
+  int known = s.settings.wants_logprob ? kAll : 8 * off > rough.weight ? kSeen : kNothing;
+  uint64_t cut = 0;
+#pragma unroll 1
+  for (int pass = 0; pass < kMostPasses && cut == 0; ++pass) {
+    if (!(range.low <= range.high && range.low > -draw::infinity())) return false;
+    const RangeFound found =
+        sum_beside_range<Row>(range, known == kAll ? -draw::infinity() : range.low, known != kNothing);
+    uint64_t total = row.total;
+    uint64_t error = off;
+    if (known != kNothing) {
+      const bool unseen = known == kSeen && thread < Row::groups() && s.group_max[thread] < range.low;
+      const auto sums = Row::BlockOf::sum_both(unseen ? own_mass : 0, unseen ? row.own_error : 0);
+      total = found.seen + sums.first;
+      error = sums.second > 0 ? sums.second + cut_off<Row>() : 0;
+    }
+    if (thread == 0) {
+      s.total = total;
+      s.total_error = error;
+    }
+    const uint64_t least = draw::top_p_need(total - error, top_p);
+    const uint64_t most = draw::top_p_need(total + error, top_p);
+    const float width = draw::sub_rn(range.high, range.low);
+    if (found.above >= most) {
+      const float high = draw::add_rn(range.high, width);
+      range = {range.high, high < s.rule.max ? high : s.rule.max};
+      continue;
+    }
+    CutInRange in_range = {0, found.inside == 0};
+    if (found.inside > list_limit<Row>()) {
+      if (error == 0) return finish_search<Row>(cut_crowded_range<Row>(range, least - found.above), drawn);
+    } else if (found.above < least && found.inside > 0) {
+      in_range = cut_list<Row>(found.inside, range, {least - found.above, most - least});
+    }
+    cut = in_range.cut;
+    if (in_range.has_too_little) {
+      range = {draw::sub_rn(range.low, width), range.low};
+    } else {
+      known = known == kNothing ? kSeen : kAll;
+    }
+  }
+  return finish_search<Row>(cut, drawn);
+}
+
+}  // namespace tokendraw::gpu
