@@ -35,16 +35,6 @@ TOKENDRAW_DEVICE void prepare_exchange() {
     s.total_error = 0;
     s.hits = 0;
   }
-  if (thread == Row::kWave) {  // another warp, beside it
-    const uint32_t rank = platform::cluster_rank();
-    for (NucleusInboxes& inboxes : s.cluster.nucleus) {
-      platform::open_inbox(&inboxes.sums, 1);
-      platform::open_inbox(&inboxes.bucket, 1);
-      platform::open_inbox(&inboxes.parts, blocks);
-      platform::announce(&inboxes.sums, rank, blocks * sizeof(uint64_t));
-      platform::announce(&inboxes.bucket, rank, sizeof(uint64_t));
-    }
-  }
   static_assert(kNearBuckets <= Row::kThreads && kRankedAtOnce <= Row::kThreads);
   if (thread < kNearBuckets) s.near[thread] = 0;
   if (thread < kRankedAtOnce) s.lists.candidates[thread] = 0;

@@ -86,16 +86,29 @@ TOKENDRAW_DEVICE uint64_t count_roughly(const RowParts& a, const RoughBuckets& b
   return warp_sum_of_52_bits<kWave>(sum.value());
 }
 
+// Opens the block's inboxes of one round. One thread calls, before a barrier of the cluster.
+TOKENDRAW_DEVICE void open_inboxes(NucleusInboxes* inboxes) {
+  const uint32_t blocks = platform::cluster_blocks();
+  const uint32_t rank = platform::cluster_rank();
+  platform::open_inbox(&inboxes->sums, 1);
+  platform::open_inbox(&inboxes->bucket, 1);
+  platform::open_inbox(&inboxes->parts, blocks);
+  platform::announce(&inboxes->sums, rank, blocks * sizeof(uint64_t));
+  platform::announce(&inboxes->bucket, rank, sizeof(uint64_t));
+}
+
 // Fills the block's histogram; the result is what the row weighs, exactly. Begins with a barrier of the block and ends
-// with one of the cluster: the histograms can be read from all blocks then.
+// with one of the cluster: the histograms can be read from all blocks then, and messages sent to the inboxes.
 template <typename Row>
-TOKENDRAW_DEVICE uint64_t fill_rough_histogram(const RowParts& a, const RoughBuckets& buckets) {
+TOKENDRAW_DEVICE uint64_t fill_rough_histogram(const RowParts& a, const RoughBuckets& buckets,
+                                               NucleusInboxes* inboxes) {
   constexpr int kWave = Row::kWave;
   auto& s = Row::shared();
   const uint32_t thread = platform::thread_index();
   const uint32_t lane = lane_index<kWave>();
   const uint32_t blocks = platform::cluster_blocks();
   platform::block_barrier();
+  if (thread == 0) open_inboxes(inboxes);
   for (uint32_t b = thread; b < kRoughBuckets; b += Row::kThreads) s.rough[b] = 0;
   platform::block_barrier();
   const uint64_t of_warp = count_roughly<Row>(a, buckets);

@@ -206,7 +206,7 @@ TOKENDRAW_DEVICE bool find_nucleus(const RowParts& a, const WeightRule& rule, co
 #pragma unroll 1
   for (int round = 0; round < kNucleusRounds; ++round) {
     NucleusInboxes* inboxes = &s.cluster.nucleus[round];
-    const uint64_t total = fill_rough_histogram<Row>(a, buckets);
+    const uint64_t total = fill_rough_histogram<Row>(a, buckets, inboxes);
     if (platform::thread_index() == 0) s.total = total;
     const uint64_t need = draw::top_p_need(total, s.inputs.params.top_p);
     const int32_t bucket = find_rough_bucket<Row>(a, buckets, need - above, inboxes);
