@@ -186,9 +186,9 @@ step_check() {
 
 # Of a cluster that holds a row, blocks wait for the messages of others before they end, but racecheck knows barriers
 # alone. So it says that a block "might have already exited" of the atomic with which others ask for places in the first
-# block's list (send_candidates in src/gpu/kernels/resident_candidates.h), and of the reads by which they add up its
-# histogram (find_rough_bucket in resident_nucleus.h), after which each sends it a message that it waits for. Whether a
-# report says nothing else.
+# block's list (send_candidates in src/gpu/kernels/resident_candidates.h), and of the reads by which they add up each
+# other's histograms (find_rough_bucket in resident_nucleus.h), after which a message tells the block that was read.
+# Whether a report says nothing else.
 only_asks_waiting_blocks() {
   awk '
     /^========= Potential invalid __shared__ atomic of size 4 bytes/ { asked = NR; next }
@@ -222,7 +222,7 @@ step_sanitizer() {
     grep -v 'Host Frame\|Saved host backtrace' "$work/sanitizer.$tool" | tail -n 400
     if [ "$tool" = racecheck ] && [ $of_tool -ne 0 ] && only_asks_waiting_blocks "$work/sanitizer.$tool"; then
       of_tool=0
-      echo "nothing but what racecheck cannot know: the block that is asked for places waits for those who ask"
+      echo "nothing but what racecheck cannot know: blocks that are asked for places, or read, wait for who does it"
     fi
     if [ $of_tool -ne 0 ]; then status=1; fi
   done

@@ -10,15 +10,14 @@
 
 namespace tokendraw::gpu {
 
-// Adds a key's weight, which is returned, to the mass of its group, which this block has.
+// Adds a key's weight to the mass of its group, which this block has.
 template <typename Row>
-TOKENDRAW_DEVICE uint64_t add_to_group(uint64_t key) {
+TOKENDRAW_DEVICE void add_to_group(uint64_t key) {
   auto& s = Row::shared();
   const int32_t place = s.reader.place_of(static_cast<int32_t>(draw::rank_key_id(key)));
   const int32_t line = place / Row::Reader::kLine;
   const uint64_t weight = s.rule.weight(draw::rank_key_logit(key));
   platform::add_in_shared(&s.group_mass[line >> Row::shift_of(s.settings.group_lines)], weight);
-  return weight;
 }
 
 // Of a long list: keeps the keys of the bucket, of a finer histogram, in which the mass reaches *goal, which becomes
@@ -190,32 +189,31 @@ TOKENDRAW_DEVICE void search_shared_groups(const Arguments& a, int64_t row, int3
     state->high = range.logits.high;
   }
   uint64_t* list = a.list != nullptr ? a.list + row * plan::kGpuListCapacity : nullptr;
-  sum_above_and_list<Row>(range.logits, first, last, a.group_mass + row * kMaxGroups,
-                          [&](const float(&x)[Row::Reader::kWidth], int32_t id) {
-                            if (list == nullptr) return;
-                            // One reservation for the warp: its blocks share the counter with others.
-                            constexpr int kWave = Row::kWave;
-                            uint32_t hits = 0;
+  const auto list_hits = [&](const float(&x)[Row::Reader::kWidth], int32_t id) {
+    if (list == nullptr) return;
+    // One reservation for the warp: its blocks share the counter with others.
+    constexpr int kWave = Row::kWave;
+    uint32_t hits = 0;
 #pragma unroll
-                            for (int i = 0; i < Row::Reader::kWidth; ++i) {
-                              hits |= x[i] >= range.logits.low && x[i] <= range.logits.high ? uint32_t{1} << i : 0;
-                            }
-                            if (platform::warp_ballot<kWave>(hits != 0) == 0) return;
-                            const auto own = static_cast<uint32_t>(platform::count_bits(hits));
-                            const auto up_to = static_cast<uint32_t>(warp_inclusive_sum<kWave>(own));
-                            uint32_t place = 0;
-                            if (lane_index<kWave>() == kWave - 1) place = platform::atomic_add(&state->listed, up_to);
-                            place =
-                                platform::warp_shuffle<kWave>(place, static_cast<uint32_t>(kWave - 1)) + up_to - own;
+    for (int i = 0; i < Row::Reader::kWidth; ++i) {
+      hits |= x[i] >= range.logits.low && x[i] <= range.logits.high ? uint32_t{1} << i : 0;
+    }
+    if (platform::warp_ballot<kWave>(hits != 0) == 0) return;
+    const auto own = static_cast<uint32_t>(platform::count_bits(hits));
+    const auto up_to = static_cast<uint32_t>(warp_inclusive_sum<kWave>(own));
+    uint32_t place = 0;
+    if (lane_index<kWave>() == kWave - 1) place = platform::atomic_add(&state->listed, up_to);
+    place = platform::warp_shuffle<kWave>(place, static_cast<uint32_t>(kWave - 1)) + up_to - own;
 #pragma unroll
-                            for (int i = 0; i < Row::Reader::kWidth; ++i) {
-                              if ((hits >> i & 1u) == 0) continue;
-                              if (place < shared_list_limit<Row>()) {
-                                list[place] = draw::rank_key(draw::add_rn(x[i], 0.0f), static_cast<uint32_t>(id + i));
-                              }
-                              ++place;
-                            }
-                          });
+    for (int i = 0; i < Row::Reader::kWidth; ++i) {
+      if ((hits >> i & 1u) == 0) continue;
+      if (place < shared_list_limit<Row>()) {
+        list[place] = draw::rank_key(draw::add_rn(x[i], 0.0f), static_cast<uint32_t>(id + i));
+      }
+      ++place;
+    }
+  };
+  sum_above_and_list<Row>(range.logits, first, last, a.group_mass + row * kMaxGroups, list_hits);
 }
 
 // The token of such a row, by the one block that finishes it and knows the group masses; false if the bucket holds too
