@@ -36,12 +36,13 @@ TOKENDRAW_HD float div_rn(float a, float b) { return a / b; }
 TOKENDRAW_HD float fma_rn(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
 TOKENDRAW_HD float rint_even(float a) { return __builtin_rintf(a); }
 #else
-inline float add_rn(float a, float b) { return a + b; }
-inline float sub_rn(float a, float b) { return a - b; }
-inline float mul_rn(float a, float b) { return a * b; }
-inline float div_rn(float a, float b) { return a / b; }
-inline float fma_rn(float a, float b, float c) { return std::fma(a, b, c); }
-inline float rint_even(float a) { return std::nearbyint(a); }  // the default rounding mode: ties to even
+// For both as above, so that a device function, whose body a HIP compiler also looks at for the host, means the same.
+TOKENDRAW_HD float add_rn(float a, float b) { return a + b; }
+TOKENDRAW_HD float sub_rn(float a, float b) { return a - b; }
+TOKENDRAW_HD float mul_rn(float a, float b) { return a * b; }
+TOKENDRAW_HD float div_rn(float a, float b) { return a / b; }
+TOKENDRAW_HD float fma_rn(float a, float b, float c) { return std::fma(a, b, c); }
+TOKENDRAW_HD float rint_even(float a) { return std::nearbyint(a); }  // the default rounding mode: ties to even
 #endif
 
 TOKENDRAW_HD uint32_t float_bits(float x) {
