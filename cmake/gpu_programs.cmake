@@ -2,7 +2,7 @@
 # What runs on a machine with an NVIDIA GPU (scripts/gpu_check.sh): target gpu_programs, and their paths in
 # gpu_programs.txt of the build folder, for scripts/pack_gpu_build.sh.
 set(programs tokendraw_cli gpu_bench gpu_operations_bench)
-foreach(name cases estimate exponential graph large memory nucleus operations stream)
+foreach(name cases crowded estimate exponential graph large memory nucleus operations stream)
   list(APPEND programs cuda_${name}_test)
 endforeach()
 # Tests of the CPU that ask the GPU too, with TOKENDRAW_TEST_CUDA=1.

@@ -133,7 +133,7 @@ step_tests() {
   # shellcheck disable=SC2016 # expanded by the inner bash
   {
     for part in {0..3}; do echo "0 cuda_cases_test -*CaseList* $part 4"; done
-    for name in estimate nucleus; do echo "0 cuda_${name}_test * 0 1"; done
+    for name in crowded estimate nucleus; do echo "0 cuda_${name}_test * 0 1"; done
     for name in random_search distribution cases_inputs; do
       for part in {0..3}; do echo "only ${name}_test * $part 4"; done
     done

@@ -233,6 +233,7 @@ inline constexpr bool kHasSmallBlocks = false;
 inline constexpr bool kAddsWideInShared = false;
 inline constexpr bool kHasSmallBlocks = true;
 #endif
+inline constexpr int kLoadsAtOnce = 1;
 inline uint32_t atomic_add(uint32_t* to, uint32_t value, simt::Site site = simt::here()) {
   return simt::change(
       to, [=](uint32_t old) { return old + value; }, site);

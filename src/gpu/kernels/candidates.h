@@ -91,16 +91,22 @@ TOKENDRAW_DEVICE bool list_is_full() {
   return platform::warp_shuffle<Row::kWave>(listed, 0u) > list_limit<Row>();
 }
 
-// Lists those of this lane's logits that are in [low, high].
-template <typename Row>
-TOKENDRAW_DEVICE void list_own(const float (&x)[Row::Reader::kWidth], int32_t id, float low, float high) {
-  constexpr int kWidth = Row::Reader::kWidth;
-  uint32_t hits = 0;  // bit i: logit i
+// Which of this lane's logits are in [low, high]: bit i says it of x[i].
+template <int kWidth>
+TOKENDRAW_DEVICE uint32_t hits_in(const float (&x)[kWidth], float low, float high) {
+  uint32_t hits = 0;
 #pragma unroll
   for (int i = 0; i < kWidth; ++i) {
     const bool hit = x[i] >= low && x[i] <= high && x[i] != -draw::infinity();
     hits |= hit ? uint32_t{1} << i : 0;
   }
+  return hits;
+}
+
+// Lists those of this lane's logits that are hits.
+template <typename Row>
+TOKENDRAW_DEVICE void list_hits(const float (&x)[Row::Reader::kWidth], int32_t id, uint32_t hits) {
+  constexpr int kWidth = Row::Reader::kWidth;
   if (hits == 0) return;
   uint32_t place = platform::atomic_add(&Row::shared().listed, static_cast<uint32_t>(platform::count_bits(hits)));
 #pragma unroll
@@ -201,7 +207,7 @@ TOKENDRAW_DEVICE_CALL uint32_t gather(float low, float high) {
       float x[Row::Reader::kWidth];
       bool nan = false;
       reader.convert(words[b], line, x, nan);
-      list_own<Row>(x, reader.first_id(line), low, high);
+      list_hits<Row>(x, reader.first_id(line), hits_in(x, low, high));
     }
   }
   platform::block_barrier();

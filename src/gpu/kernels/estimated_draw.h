@@ -154,7 +154,8 @@ TOKENDRAW_DEVICE_CALL bool draw_by_estimates(Drawn* drawn) {
     s.total_error = row.alike + row.apart;
   }
   platform::block_barrier();
-  return draw_from_candidates<Row>(drawn);
+  float least = -draw::infinity();
+  return draw_from_candidates<Row>(drawn, &least);
 }
 
 }  // namespace tokendraw::gpu

@@ -44,8 +44,7 @@ TOKENDRAW_DEVICE_CALL Prefix prefix_of_list(uint32_t n, uint64_t ranks, uint64_t
 
 // The smallest logit that weighs at least `least` >= 1. It exists: the largest weighs 2^42.
 template <typename Row>
-TOKENDRAW_DEVICE_CALL float smallest_weighing(uint64_t least) {
-  const WeightRule rule = Row::shared().rule;
+TOKENDRAW_DEVICE_CALL float smallest_weighing(WeightRule rule, uint64_t least) {
   const uint32_t bits =
       warp_smallest<Row::kWave>(draw::ordered_bits(-draw::infinity()), draw::ordered_bits(rule.max),
                                 [&](uint32_t point) { return rule.weight(draw::from_ordered_bits(point)) >= least; });
@@ -55,7 +54,7 @@ TOKENDRAW_DEVICE_CALL float smallest_weighing(uint64_t least) {
 // The key of the `wanted`-th logit (from 1) that equals x, in the order of ids; of the last one if there are fewer.
 template <typename Row>
 TOKENDRAW_DEVICE_CALL uint64_t key_of_tie(float x, uint64_t wanted) {
-  count_ties<Row>(x);
+  count_ties<Row>(x, wanted);
   const FoundInRow tie = find_in_row<Row>(
       Row::mass_of_own_group(), [wanted](uint64_t ties) { return (wanted < ties ? wanted : ties) - 1; },
       [x](int32_t, float y) { return y == x ? 1 : 0; });
@@ -192,12 +191,16 @@ TOKENDRAW_DEVICE_CALL uint64_t find_cut_in(Measure measure, uint64_t goal, BitRa
   return key_of_tie<Row>(x, (goal + each - 1) / each);
 }
 
-// The same of all logits that weigh something.
+// The same of all logits that weigh something and are at least `least`, which of most rows are far fewer than all.
 template <typename Row>
-TOKENDRAW_DEVICE uint64_t find_cut(Measure measure, uint64_t goal) {
+TOKENDRAW_DEVICE uint64_t find_cut(Measure measure, uint64_t goal, float least, bool listable) {
   const auto& s = Row::shared();
-  const BitRange range = {draw::ordered_bits(smallest_weighing<Row>(1)), draw::ordered_bits(s.rule.max)};
-  return find_cut_in<Row>(measure, goal, range, true, fits_list<Row>(s.reader.vocab()));
+  const float lightest = smallest_weighing<Row>(s.rule, 1);
+  const bool few = least > lightest;
+  BitRange range = {draw::ordered_bits(draw::add_rn(few ? least : lightest, 0.0f)), draw::ordered_bits(s.rule.max)};
+  // So many that are so close together are often equal.
+  if (few && !listable) range = tighten<Row>(range);
+  return find_cut_in<Row>(measure, goal, range, !few, listable);
 }
 
 }  // namespace tokendraw::gpu

@@ -94,7 +94,7 @@ template <typename Row>
 TOKENDRAW_DEVICE_CALL Drawn draw_by_group(uint64_t cut) {
   const auto& s = Row::shared();
   int64_t kept = 0;
-  if (s.settings.wants_kept) kept = static_cast<int64_t>(count_from<Row>(cut, smallest_weighing<Row>(1)));
+  if (s.settings.wants_kept) kept = static_cast<int64_t>(count_from<Row>(cut, smallest_weighing<Row>(s.rule, 1)));
   const WeightRule rule = s.rule;
   const uint64_t random = s.inputs.random;
   const FoundInRow drawn = find_in_row<Row>(
@@ -230,9 +230,9 @@ TOKENDRAW_DEVICE_CALL Drawn draw_from_sorted(uint32_t n) {
 }
 
 // By candidates: the few logits above a sure threshold decide. False if they cannot, or an estimate of the total
-// cannot.
+// cannot; *least is what draw_row() says then.
 template <typename Row>
-TOKENDRAW_DEVICE_CALL bool draw_from_candidates(Drawn* drawn) {
+TOKENDRAW_DEVICE_CALL bool draw_from_candidates(Drawn* drawn, float* least) {
   auto& s = Row::shared();
   const request::RowInputs& in = s.inputs;
   float threshold = -draw::infinity();
@@ -250,7 +250,8 @@ TOKENDRAW_DEVICE_CALL bool draw_from_candidates(Drawn* drawn) {
     const bool by_m = min_p_on(in) && !base_needs_k;
     if (!by_k && !by_m) return false;
     if (by_k) threshold = threshold_of_maxima<Row>(in.params.top_k);
-    if (by_m) threshold = platform::max_number(threshold, smallest_weighing<Row>(in.params.min_weight));
+    if (by_m) threshold = platform::max_number(threshold, smallest_weighing<Row>(s.rule, in.params.min_weight));
+    *least = threshold;
   }
   uint32_t n = collected ? s.listed : gather<Row>(threshold, draw::infinity());
   if (n > list_limit<Row>()) return false;
@@ -259,18 +260,21 @@ TOKENDRAW_DEVICE_CALL bool draw_from_candidates(Drawn* drawn) {
   return drawn->sure;
 }
 
-// By search: the cut of every filter, then one more pass over what is above.
+// The cut of all filters, by search; the group masses become those of what it keeps. `least`: see draw_row().
 template <typename Row>
-TOKENDRAW_DEVICE_CALL Drawn draw_by_search() {
+TOKENDRAW_DEVICE_CALL uint64_t cut_by_search(float least) {
   auto& s = Row::shared();
   const request::RowInputs& in = s.inputs;
+  const bool listable = fits_list<Row>(s.reader.vocab());
   uint64_t cut_k = 0;
   if (top_k_on(in)) {
-    cut_k = find_cut<Row>(Measure::kCount, static_cast<uint64_t>(in.params.top_k));
+    // Of those from `least` on a block alone has tried a list, and a cluster a shorter one.
+    const bool untried = least > -draw::infinity() && Row::Team::kIsCluster;
+    cut_k = find_cut<Row>(Measure::kCount, static_cast<uint64_t>(in.params.top_k), least, listable || untried);
   }
   uint64_t cut = cut_k;
   if (min_p_on(in)) {
-    const uint64_t cut_m = draw::rank_key(smallest_weighing<Row>(in.params.min_weight), ~uint32_t{0});
+    const uint64_t cut_m = draw::rank_key(smallest_weighing<Row>(s.rule, in.params.min_weight), ~uint32_t{0});
     if (cut_m > cut) cut = cut_m;
   }
   if (in.params.top_p_on) {
@@ -280,11 +284,14 @@ TOKENDRAW_DEVICE_CALL Drawn draw_by_search() {
       sum_all_masses<Row>(base_cut);
       base = Row::Team::sum(Row::mass_of_own_group());
     }
-    const uint64_t cut_p = find_cut<Row>(Measure::kMass, draw::top_p_need(base, in.params.top_p));
+    // Below the others' cut nothing is kept.
+    const float from = cut_k > 0 ? draw::rank_key_logit(cut) : -draw::infinity();
+    const uint64_t need = draw::top_p_need(base, in.params.top_p);
+    const uint64_t cut_p = find_cut<Row>(Measure::kMass, need, from, listable || cut_k > 0);
     if (cut_p > cut) cut = cut_p;
   }
   sum_all_masses<Row>(cut);
-  return draw_by_group<Row>(cut);
+  return cut;
 }
 
 // Keeps the row's rule for all threads.
@@ -307,16 +314,20 @@ TOKENDRAW_DEVICE void keep_total() {
 }
 
 // Draws from a row whose rule is known and, where it is needed, whose total; without a filter its group masses too.
+// `cut`: 0, or the row's, where it is known, and the group masses those of what it keeps. `least`: of the logits from
+// it on there are top_k, or all that min_p keeps; -inf where nothing is known.
 template <typename Row>
-TOKENDRAW_DEVICE Drawn draw_row() {
+TOKENDRAW_DEVICE Drawn draw_row(uint64_t cut, float least) {
   const auto& s = Row::shared();
   if (s.inputs.params.greedy) return take_best<Row>();
-  if (unfiltered(s.inputs)) return draw_by_group<Row>(0);
-  if constexpr (!Row::Team::kIsCluster) {  // a cluster has tried them
-    Drawn drawn;
-    if (s.settings.try_candidates && draw_from_candidates<Row>(&drawn)) return drawn;
+  if (cut == 0 && !unfiltered(s.inputs)) {
+    if constexpr (!Row::Team::kIsCluster) {  // a cluster has tried them
+      Drawn drawn;
+      if (s.settings.try_candidates && draw_from_candidates<Row>(&drawn, &least)) return drawn;
+    }
+    cut = cut_by_search<Row>(least);
   }
-  return draw_by_search<Row>();
+  return draw_by_group<Row>(cut);
 }
 
 // A row's answer from what was drawn, for thread 0.

@@ -137,7 +137,7 @@ TOKENDRAW_DEVICE_CALL void list_logits_of_vectors(uint32_t n, float threshold) {
     float x[kWidth];
     bool nan = false;
     reader.convert_at(reader.fetch_at(id), id, x, nan);
-    list_own<Row>(x, id, threshold, draw::infinity());
+    list_hits<Row>(x, id, hits_in(x, threshold, draw::infinity()));
   }
   platform::block_barrier();
 }

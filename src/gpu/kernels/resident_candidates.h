@@ -52,8 +52,9 @@ TOKENDRAW_DEVICE uint32_t find_in_few_lines(int32_t first, float threshold) {
 }
 
 // Finds a block's logits at or above the threshold: first = reserve(n) gives the place of the first of n more,
-// put(place, x, id) is called for each of them. A row's largest logits often lie close together, in one block; so its
-// warps take its lines in turn, and of many lines all are looked at before a place is asked for.
+// put(place, x, id) is called for each of them whose place is below kAllCandidates. A row's largest logits often lie
+// close together, in one block; so its warps take its lines in turn, and of many lines all are looked at before a place
+// is asked for.
 template <typename Row, typename Reserve, typename Put>
 TOKENDRAW_DEVICE void visit_candidates(float threshold, const Reserve& reserve, const Put& put) {
   constexpr int kWave = Row::kWave;
@@ -81,7 +82,7 @@ TOKENDRAW_DEVICE void visit_candidates(float threshold, const Reserve& reserve, 
       if (lane_index<kWave>() >= by) up_to += before;
     }
     uint32_t place = reserve(platform::warp_shuffle<kWave>(up_to, static_cast<uint32_t>(kWave - 1))) + up_to - own;
-    while ((found[0] | found[1]) != 0) {
+    while ((found[0] | found[1]) != 0 && place < kAllCandidates) {
       const bool lower = found[0] != 0;
       const uint32_t word = lower ? found[0] : found[1];
       const int32_t bit = 31 - platform::leading_zeros(word & (0u - word));
@@ -112,7 +113,6 @@ TOKENDRAW_DEVICE void send_candidates(float threshold, uint32_t more_bytes) {
         return first;
       },
       [&](uint32_t place, float x, int32_t id) {
-        if (place >= kAllCandidates) return;
         const uint64_t key = draw::rank_key(x, static_cast<uint32_t>(id));
         platform::send(s.lists.candidates, place, key, &s.cluster.candidates_inbox, 0);
       });
@@ -137,7 +137,7 @@ TOKENDRAW_DEVICE bool try_sure_candidates(const Arguments& a, int64_t row, uint3
   const bool total_needed = needs_total(s.settings, s.inputs);
   send_candidates<Row>(threshold, total_needed ? sizeof(uint64_t) : 0);
   if (total_needed) {
-    const uint64_t of_warp = warp_masses<Row>(rule, groups_of_warp<Row>(a.warp_groups));
+    const uint64_t of_warp = warp_masses<Row>(rule, AllLogits{}, groups_of_warp<Row>(a.warp_groups));
     if (lane == 0) s.warp_mass[warp_index<kWave>()] = of_warp;
     platform::block_barrier();
     if (thread == 0) platform::send(s.cluster.mass, rank, mass_of_block<Row>(), &s.cluster.candidates_inbox, 0);

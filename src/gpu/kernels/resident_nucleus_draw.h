@@ -82,12 +82,7 @@ TOKENDRAW_DEVICE bool cut_ties(const WeightRule& rule, const RangeSums& sums, ui
   if (wanted > sums.inside) return false;
   const RangePart part = lane < platform::cluster_blocks() ? s.range.parts[lane] : RangePart{};
   const uint64_t ties_up_to = warp_inclusive_sum<kWave>(part.listed);
-  // Of some ties, those that are kept if `most` are of them and the ones before.
-  const auto kept_of = [](uint64_t most, uint64_t before, uint64_t ties) {
-    const uint64_t left = most > before ? most - before : 0;
-    return left < ties ? left : ties;
-  };
-  const uint64_t kept = kept_of(wanted, ties_up_to - part.listed, part.listed);
+  const uint64_t kept = kept_ties(wanted, ties_up_to - part.listed, part.listed);
   const uint64_t mass = part.above + kept * weight;
   const uint64_t mass_up_to = warp_inclusive_sum<kWave>(mass);
   *cut = {x,
@@ -103,7 +98,7 @@ TOKENDRAW_DEVICE bool cut_ties(const WeightRule& rule, const RangeSums& sums, ui
   const uint32_t ties = thread < Row::groups() ? s.range.inside[thread] : 0;
   const uint64_t ties_before = Row::BlockOf::exclusive_sum(ties).first;
   if (ties > 0) {
-    const auto of_group = static_cast<uint32_t>(kept_of(kept_here, ties_before, ties));
+    const auto of_group = static_cast<uint32_t>(kept_ties(kept_here, ties_before, ties));
     s.range.inside[thread] = of_group < ties ? of_group | kKeptInPart : of_group;
     s.group_mass[thread] += of_group * weight;
   }

@@ -113,7 +113,7 @@ TOKENDRAW_DEVICE_CALL RoughCut find_rough_cut(uint64_t beyond, uint64_t total) {
 struct RangeFound {
   uint64_t seen;    // what the groups that it visited weigh, if it summed that,
   uint64_t above;   // and what of that lies above the range
-  uint32_t inside;  // how many logits lie in it
+  uint32_t inside;  // how many logits lie in it; if more than a list takes, that many or some number between
 };
 
 // That pass over the groups whose largest logit is at least `least`: the group masses become those above the range, and
@@ -151,7 +151,12 @@ TOKENDRAW_DEVICE_CALL RangeFound sum_beside_range(const LogitRange& range, float
         if (!any) return;
 #pragma unroll
         for (int i = 0; i < kWidth; ++i) above.add_unrounded(x[i] > high ? weights[i] : 0);
-        list_own<Row>(x, id, low, high);
+        // Where most lanes have some, as where logits are equal, the list is soon full, and all of them wait for one
+        // another at its counter.
+        const uint32_t hits = hits_in(x, low, high);
+        const int lanes = platform::count_bits(platform::warp_ballot<kWave>(hits != 0));
+        if (lanes > kWave / 4 && list_is_full<Row>()) return;
+        list_hits<Row>(x, id, hits);
       },
       [&](int32_t group) {
         total += seen.value();
@@ -195,20 +200,11 @@ TOKENDRAW_DEVICE_CALL uint64_t cut_crowded_range(const LogitRange& range, uint64
   const uint64_t own = thread < Row::groups() ? s.inside[thread] : 0;
   const auto ties = Row::BlockOf::exclusive_sum(own);
   if (wanted > ties.second) return 0;
-  if (own > 0 && ties.first < wanted) {
-    s.group_mass[thread] += weight * (wanted - ties.first < own ? wanted - ties.first : own);
-  }
+  if (own > 0) s.group_mass[thread] += weight * kept_ties(wanted, ties.first, own);
   const FoundInRow last = find_in_row<Row>(
       own, [wanted](uint64_t) { return wanted - 1; }, [x](int32_t, float y) { return y == x ? 1 : 0; });
   platform::block_barrier();
   return draw::rank_key(x, static_cast<uint32_t>(last.found.id));
-}
-
-// The token where the cut is known; false if it is not, in all threads alike.
-template <typename Row>
-TOKENDRAW_DEVICE bool finish_search(uint64_t cut, Drawn* drawn) {
-  if (cut != 0) *drawn = draw_by_group<Row>(cut);
-  return cut != 0;
 }
 
 // What is known exactly of a row's mass while its cut is looked for.
@@ -218,16 +214,16 @@ enum Known {
   kAll
 };
 
-// From a row whose rule is known, and whose group masses are estimates still, counted roughly. False if its cut is not
-// found. Where the slack of what is known could decide, more is made known; where the cut lies beside the range, the
-// range beside it is next.
+// The cut of a row whose rule is known, and whose group masses are estimates still, counted roughly; 0 if it is not
+// found. The group masses become those of what it keeps. Where the slack of what is known could decide, more is made
+// known; where the cut lies beside the range, the range beside it is next.
 template <typename Row>
-TOKENDRAW_DEVICE_CALL bool search_by_estimates(Drawn* drawn) {
+TOKENDRAW_DEVICE_CALL uint64_t search_by_estimates() {
   constexpr int kMostPasses = 4;
   auto& s = Row::shared();
   const auto thread = static_cast<int32_t>(platform::thread_index());
   const RowEstimate row = keep_estimates<Row>();
-  if (row.apart >= row.total) return false;
+  if (row.apart >= row.total) return 0;
   const draw::Fraction top_p = s.inputs.params.top_p;
   const RoughCut rough = find_rough_cut<Row>(row.total - draw::top_p_need(row.total, top_p), row.total);
   LogitRange range = rough.range;
@@ -235,9 +231,10 @@ TOKENDRAW_DEVICE_CALL bool search_by_estimates(Drawn* drawn) {
   const uint64_t off = row.alike + row.apart;
   int known = s.settings.wants_logprob ? kAll : 8 * off > rough.weight ? kSeen : kNothing;
   uint64_t cut = 0;
+  uint64_t crowded = 0;  // the goal in a range with more logits than a list takes
 #pragma unroll 1
   for (int pass = 0; pass < kMostPasses && cut == 0; ++pass) {
-    if (!(range.low <= range.high && range.low > -draw::infinity())) return false;
+    if (!(range.low <= range.high && range.low > -draw::infinity())) return 0;
     const RangeFound found =
         sum_beside_range<Row>(range, known == kAll ? -draw::infinity() : range.low, known != kNothing);
     uint64_t total = row.total;
@@ -262,7 +259,10 @@ TOKENDRAW_DEVICE_CALL bool search_by_estimates(Drawn* drawn) {
     }
     CutInRange in_range = {0, found.inside == 0};
     if (found.inside > list_limit<Row>()) {
-      if (error == 0) return finish_search<Row>(cut_crowded_range<Row>(range, least - found.above), drawn);
+      if (error == 0) {
+        crowded = least - found.above;
+        break;
+      }
     } else if (found.above < least && found.inside > 0) {
       in_range = cut_list<Row>(found.inside, range, {least - found.above, most - least});
     }
@@ -273,7 +273,7 @@ TOKENDRAW_DEVICE_CALL bool search_by_estimates(Drawn* drawn) {
       known = known == kNothing ? kSeen : kAll;
     }
   }
-  return finish_search<Row>(cut, drawn);
+  return crowded != 0 ? cut_crowded_range<Row>(range, crowded) : cut;
 }
 
 }  // namespace tokendraw::gpu

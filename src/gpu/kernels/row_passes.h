@@ -101,20 +101,23 @@ TOKENDRAW_DEVICE void visit_needed_lines(const typename Row::Reader& reader, int
   }
 }
 
-// Calls visit(id, x) for the vectors of logits, x[i] being that of id + i, of the groups [first, last), and done(group)
-// after each of them. Work on a whole vector at once lets its memory accesses overlap.
+// What visit(id, x) is for the bits of a line: x[i] being the logit of id + i, on this lane.
+template <typename Row, typename Visit>
+TOKENDRAW_DEVICE auto by_vector(const typename Row::Reader& reader, const Visit& visit) {
+  return [&reader, &visit](int32_t line, const platform::Words16& words) {
+    float x[Row::Reader::kWidth];
+    bool nan = false;
+    reader.convert(words, line, x, nan);
+    visit(reader.first_id(line), x);
+  };
+}
+
+// Calls visit(id, x) for the vectors of logits of the groups [first, last), and done(group) after each of them. Work on
+// a whole vector at once lets its memory accesses overlap.
 template <typename Row, Order kOrder, typename Visit, typename Done>
 TOKENDRAW_DEVICE void visit_vectors(int32_t first, int32_t last, const Visit& visit, const Done& done) {
   const typename Row::Reader reader = Row::shared().reader;
-  visit_lines<Row, Row::kBatch, kOrder>(
-      reader, first, last,
-      [&](int32_t line, const platform::Words16& words) {
-        float x[Row::Reader::kWidth];
-        bool nan = false;
-        reader.convert(words, line, x, nan);
-        visit(reader.first_id(line), x);
-      },
-      done);
+  visit_lines<Row, Row::kBatch, kOrder>(reader, first, last, by_vector<Row>(reader, visit), done);
 }
 
 // The same for those of the groups that are `needed`.
@@ -122,18 +125,23 @@ template <typename Row, typename Needed, typename Visit, typename Done>
 TOKENDRAW_DEVICE void visit_needed_vectors(int32_t first, int32_t last, const Needed& needed, const Visit& visit,
                                            const Done& done) {
   const typename Row::Reader reader = Row::shared().reader;
-  visit_needed_lines<Row, Row::kBatch>(
-      reader, first, last, needed,
-      [&](int32_t line, const platform::Words16& words) {
-        float x[Row::Reader::kWidth];
-        bool nan = false;
-        reader.convert(words, line, x, nan);
-        visit(reader.first_id(line), x);
+  visit_needed_lines<Row, Row::kBatch>(reader, first, last, needed, by_vector<Row>(reader, visit), done);
+}
+
+// The same by single logits: calls visit(id, x).
+template <typename Row, typename Needed, typename Visit, typename Done>
+TOKENDRAW_DEVICE void visit_needed_logits(int32_t first, int32_t last, const Needed& needed, const Visit& visit,
+                                          const Done& done) {
+  visit_needed_vectors<Row>(
+      first, last, needed,
+      [&](int32_t id, const float(&x)[Row::Reader::kWidth]) {
+#pragma unroll
+        for (int i = 0; i < Row::Reader::kWidth; ++i) visit(id + i, x[i]);
       },
       done);
 }
 
-// Those whose largest logit is at least `low`: calls visit(id, x) for vectors, or for single logits.
+// Those whose largest logit is at least `low`.
 template <typename Row, typename Visit, typename Done>
 TOKENDRAW_DEVICE void visit_vectors_from(float low, int32_t first, int32_t last, const Visit& visit, const Done& done) {
   visit_needed_vectors<Row>(
@@ -141,13 +149,8 @@ TOKENDRAW_DEVICE void visit_vectors_from(float low, int32_t first, int32_t last,
 }
 template <typename Row, typename Visit, typename Done>
 TOKENDRAW_DEVICE void visit_logits_from(float low, int32_t first, int32_t last, const Visit& visit, const Done& done) {
-  visit_vectors_from<Row>(
-      low, first, last,
-      [&](int32_t id, const float(&x)[Row::Reader::kWidth]) {
-#pragma unroll
-        for (int i = 0; i < Row::Reader::kWidth; ++i) visit(id + i, x[i]);
-      },
-      done);
+  visit_needed_logits<Row>(
+      first, last, [low](int32_t group) { return Row::shared().group_max[group] >= low; }, visit, done);
 }
 
 // Of sums of 64 bits, which are below 2^52 in a lane, since it has at most 2^9 logits of a group: that of a group's
@@ -158,14 +161,18 @@ TOKENDRAW_DEVICE void finish_group(uint64_t* of_group, int32_t group, uint64_t o
   if (lane_index<kWave>() == 0) of_group[group] = total;
 }
 
-// Such sums of the groups [first, last) that have no logit of at least `low`, which no pass from `low` on visits: 0. No
-// barrier.
-template <typename Row>
-TOKENDRAW_DEVICE void clear_groups_below(float low, int32_t first, int32_t last, uint64_t* of_group) {
+// Such sums of those of the groups [first, last) that are not `needed`, which a pass does not visit: 0. No barrier.
+template <typename Row, typename Needed>
+TOKENDRAW_DEVICE void clear_other_groups(int32_t first, int32_t last, const Needed& needed, uint64_t* of_group) {
   const auto thread = static_cast<int32_t>(platform::thread_index());
   for (int32_t group = first + thread; group < last; group += Row::kThreads) {
-    if (!(Row::shared().group_max[group] >= low)) of_group[group] = 0;
+    if (!needed(group)) of_group[group] = 0;
   }
+}
+template <typename Row>
+TOKENDRAW_DEVICE void clear_groups_below(float low, int32_t first, int32_t last, uint64_t* of_group) {
+  clear_other_groups<Row>(
+      first, last, [low](int32_t group) { return Row::shared().group_max[group] >= low; }, of_group);
 }
 
 // Which keys are at least a cut, without making the keys.
@@ -178,6 +185,13 @@ struct CutTest {
   TOKENDRAW_DEVICE bool keeps(int32_t other_id, float other_x) const {
     return other_x > x || (other_x == x && other_id <= id);
   }
+  // Whether a group may have a key that is kept: by its largest logit, as if the first id had it.
+  template <typename Row>
+  TOKENDRAW_DEVICE bool reaches(int32_t group) const {
+    const auto& s = Row::shared();
+    const int32_t place = group * s.settings.group_lines * Row::Reader::kLine;
+    return keeps(s.reader.id_at(place), s.group_max[group]);
+  }
 };
 
 // The mass of each of the groups [first, last) at keys >= cut. No barrier.
@@ -188,9 +202,10 @@ TOKENDRAW_DEVICE_CALL void sum_masses_from(uint64_t cut, int32_t first, int32_t 
   const CutTest test(cut);
   const bool infinite = rule.infinite();
   ThreadMass<kWave> mass;
-  clear_groups_below<Row>(test.x, first, last, group_mass);
-  visit_logits_from<Row>(
-      test.x, first, last,
+  const auto reached = [test](int32_t group) { return test.reaches<Row>(group); };
+  clear_other_groups<Row>(first, last, reached, group_mass);
+  visit_needed_logits<Row>(
+      first, last, reached,
       [&](int32_t id, float x) {
         // Of a row whose largest is +inf only those weigh something, and all the same.
         const float y = infinite ? (x == rule.max ? 0.0f : kNoWeight) : rule.exponent(x);
@@ -295,20 +310,28 @@ template <typename Row>
 TOKENDRAW_DEVICE_CALL uint64_t count_from(uint64_t cut, float lightest) {
   const CutTest test(cut);
   uint32_t count = 0;
-  visit_logits_from<Row>(
-      test.x, 0, Row::groups(), [&](int32_t id, float x) { count += test.keeps(id, x) && x >= lightest ? 1 : 0; },
-      [](int32_t) {});
+  visit_needed_logits<Row>(
+      0, Row::groups(), [test](int32_t group) { return test.reaches<Row>(group); },
+      [&](int32_t id, float x) { count += test.keeps(id, x) && x >= lightest ? 1 : 0; }, [](int32_t) {});
   return Row::Team::sum(count);
 }
 
-// The group masses become the number of logits equal to `tie`, which is not -inf. Begins and ends with a barrier.
+// The group masses become the number of logits equal to `tie`, which is not -inf; 0 for those behind so many groups
+// that `wanted` are before them. Begins and ends with a barrier.
 template <typename Row>
-TOKENDRAW_DEVICE_CALL void count_ties(float tie) {
+TOKENDRAW_DEVICE_CALL void count_ties(float tie, uint64_t wanted) {
+  auto& s = Row::shared();
+  const auto thread = static_cast<int32_t>(platform::thread_index());
+  platform::block_barrier();
+  const float largest = thread < Row::groups() ? s.group_max[thread] : -draw::infinity();
+  // A group whose largest logit is one has one for sure.
+  const uint64_t before = Row::BlockOf::exclusive_sum(largest == tie ? 1 : 0).first;
+  if (thread < Row::groups()) s.group_mass[thread] = largest >= tie && before < wanted ? 1 : 0;
   platform::block_barrier();
   uint32_t count = 0;
-  clear_groups_below<Row>(tie, 0, Row::groups(), Row::shared().group_mass);
-  visit_logits_from<Row>(
-      tie, 0, Row::groups(), [&](int32_t, float x) { count += x == tie ? 1 : 0; },
+  visit_needed_logits<Row>(
+      0, Row::groups(), [](int32_t group) { return Row::shared().group_mass[group] != 0; },
+      [&](int32_t, float x) { count += x == tie ? 1 : 0; },
       [&](int32_t group) {
         finish_group<Row::kWave>(Row::shared().group_mass, group, count);
         count = 0;

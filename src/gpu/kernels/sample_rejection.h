@@ -86,26 +86,28 @@ TOKENDRAW_DEVICE_CALL CountsAbove sum_above(uint64_t first, uint64_t second) {
 // The mass of the tokens that top_p is a share of, where these are not the whole row. Takes the place of group masses.
 template <typename Row>
 TOKENDRAW_DEVICE_CALL uint64_t mass_of_base() {
-  const request::RowInputs& in = Row::shared().inputs;
+  const auto& s = Row::shared();
+  const request::RowInputs& in = s.inputs;
   const auto k = static_cast<uint64_t>(in.params.top_k);
   uint64_t cut = 0;
   if (top_k_on(in)) {
     // As for candidates: few logits hold the top k.
+    float least = -draw::infinity();
     const bool all = fits_list<Row>(in.vocab);
     if (all || k_bounds(in, Row::groups())) {
-      const float threshold = all ? -draw::infinity() : threshold_of_maxima<Row>(in.params.top_k);
-      uint32_t n = gather<Row>(threshold, draw::infinity());
+      if (!all) least = threshold_of_maxima<Row>(in.params.top_k);
+      uint32_t n = gather<Row>(least, draw::infinity());
       if (n <= list_limit<Row>()) {
         float unused = 0.0f;
-        if (n > kPairwise) n = keep_top_k<Row>(n, Row::shared().rule.max, in.params.top_k, &unused);
+        if (n > kPairwise) n = keep_top_k<Row>(n, s.rule.max, in.params.top_k, &unused);
         block_sort_descending<Row, Row::kThreads, Row::kWave>(n);
         return prefix_of_list<Row>(n, k, base_min_weight(in), ~uint64_t{0}).mass;
       }
     }
-    cut = find_cut<Row>(Measure::kCount, k);
+    cut = find_cut<Row>(Measure::kCount, k, least, false);
   }
   if (base_min_weight(in) > 0) {
-    const uint64_t cut_m = draw::rank_key(smallest_weighing<Row>(base_min_weight(in)), ~uint32_t{0});
+    const uint64_t cut_m = draw::rank_key(smallest_weighing<Row>(s.rule, base_min_weight(in)), ~uint32_t{0});
     if (cut_m > cut) cut = cut_m;
   }
   sum_all_masses<Row>(cut);
@@ -180,7 +182,7 @@ TOKENDRAW_DEVICE_CALL request::RowResult sample_by_rejection(bool wants_kept_set
   const RejectionDraw drawn = draw_by_rejection<Row>(need);
   // A draw that is accepted does not tell what else would have been; the other algorithms' draw does.
   Drawn kept = {};
-  if (wants_kept_set) kept = draw_row<Row>();
+  if (wants_kept_set) kept = draw_row<Row>(0, -draw::infinity());
   kept.token = drawn.token.id;
   kept.x = drawn.token.x;
   request::RowResult result = result_of<Row>(kept, status);

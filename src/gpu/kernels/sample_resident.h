@@ -25,9 +25,10 @@ TOKENDRAW_DEVICE Way way_of(const Settings& settings, const request::RowInputs& 
   return top_k_on(in) || min_p_on(in) ? Way::kCandidates : Way::kNucleus;
 }
 
-// Without a filter. The warp that has the token writes it.
-template <typename Row>
-TOKENDRAW_DEVICE void draw_by_masses(const Arguments& a, int64_t row, uint32_t status, const WeightRule& rule) {
+// From all logits that count. The warp that has the token writes it.
+template <typename Row, typename Which>
+TOKENDRAW_DEVICE void draw_by_masses(const Arguments& a, int64_t row, uint32_t status, const WeightRule& rule,
+                                     const Which& which) {
   constexpr int kWave = Row::kWave;
   auto& s = Row::shared();
   const uint32_t thread = platform::thread_index();
@@ -35,7 +36,7 @@ TOKENDRAW_DEVICE void draw_by_masses(const Arguments& a, int64_t row, uint32_t s
   const uint32_t blocks = platform::cluster_blocks();
   const uint32_t rank = platform::cluster_rank();
   const GroupRange range = groups_of_warp<Row>(a.warp_groups);
-  const uint64_t own = warp_masses<Row>(rule, range);
+  const uint64_t own = warp_masses<Row>(rule, which, range);
   if (lane == 0) s.warp_mass[warp_index<kWave>()] = own;
   platform::block_barrier();
   if (thread < blocks) {
@@ -49,7 +50,8 @@ TOKENDRAW_DEVICE void draw_by_masses(const Arguments& a, int64_t row, uint32_t s
   uint64_t before = platform::warp_shuffle<kWave>(up_to - of_block, rank);
   for (uint32_t w = 0; w < warp_index<kWave>(); ++w) before += s.warp_mass[w];
   if (target < before || target - before >= own) return;
-  const Found found = warp_find_by_mass<Row>(range, target - before, [rule](float x) { return rule.finite_weight(x); });
+  const Found found = warp_find_by_mass<Row>(
+      range, target - before, [rule, which](float x) { return which.counts(x) ? rule.finite_weight(x) : 0; });
   if (lane != 0) return;
   request::RowResult result;
   result.status = status;
@@ -90,23 +92,23 @@ TOKENDRAW_DEVICE void write_best(const Arguments& a, int64_t row, uint32_t statu
   request::write_row_result(a.request, row, result);
 }
 
-// By what works for every row, all blocks together.
+// By what works for every row, all blocks together. `least`: see draw_row().
 template <typename Row>
-TOKENDRAW_DEVICE_CALL Drawn draw_on_chip() {
+TOKENDRAW_DEVICE_CALL Drawn draw_on_chip(float least) {
   auto& s = Row::shared();
   if (needs_total(s.settings, s.inputs)) {
     sum_masses<Row, false>(0, Row::groups(), s.group_mass);
     platform::block_barrier();
     keep_total<Row>();
   }
-  return draw_row<Row>();
+  return draw_row<Row>(0, least);
 }
 
 // By that, and the result written.
 template <typename Row>
-TOKENDRAW_DEVICE void finish_on_chip(const Arguments& a, int64_t row, uint32_t status) {
+TOKENDRAW_DEVICE void finish_on_chip(const Arguments& a, int64_t row, uint32_t status, float least) {
   platform::block_barrier();
-  const request::RowResult result = result_of<Row>(draw_on_chip<Row>(), status);
+  const request::RowResult result = result_of<Row>(draw_on_chip<Row>(least), status);
   if (platform::cluster_rank() == 0) write_result(a, row, result);
 }
 
@@ -115,7 +117,19 @@ TOKENDRAW_DEVICE void finish_on_chip(const Arguments& a, int64_t row, uint32_t s
 template <typename Row>
 TOKENDRAW_DEVICE_CALL void finish_nucleus(const Arguments& a, int64_t row, uint32_t status, WeightRule rule,
                                           ToldMaxima maxima) {
-  if (!draw_nucleus<Row>(a, row, status, rule, maxima)) finish_on_chip<Row>(a, row, status);
+  if (!draw_nucleus<Row>(a, row, status, rule, maxima)) finish_on_chip<Row>(a, row, status, -draw::infinity());
+}
+
+// Whether min_p alone decides, and nothing is asked for but the token and what is kept weighs.
+TOKENDRAW_DEVICE bool only_min_p(const Settings& settings, const request::RowInputs& in) {
+  return min_p_on(in) && !top_k_on(in) && !in.params.top_p_on && !settings.wants_kept && !settings.wants_logprob;
+}
+
+// Of such a row, where min_p keeps too many for candidates. A call for the same reason.
+template <typename Row>
+TOKENDRAW_DEVICE_CALL void finish_flat(const Arguments& a, int64_t row, uint32_t status, WeightRule rule) {
+  const LogitsFrom which = {smallest_weighing<Row>(rule, Row::shared().inputs.params.min_weight)};
+  draw_by_masses<Row>(a, row, status, rule, which);
 }
 
 // Where a warp's part of a row is.
@@ -255,14 +269,16 @@ TOKENDRAW_DEVICE void sample_on_chip(const Arguments& a) {
   }
   const WeightRule rule = {max, scale};
   if (platform::thread_index() == 0) s.rule = rule;
-  if (way == Way::kMasses && max != draw::infinity()) return draw_by_masses<Row>(a, row, status, rule);
+  if (way == Way::kMasses && max != draw::infinity()) return draw_by_masses<Row>(a, row, status, rule, AllLogits{});
   if (way == Way::kNucleus && max != draw::infinity()) return finish_nucleus<Row>(a, row, status, rule, maxima);
+  float least = -draw::infinity();
   if (way == Way::kCandidates && max != draw::infinity()) {
     if (platform::thread_index() < kNearBuckets) s.lists.ranked.near[platform::thread_index()] = 0;
-    const float threshold = candidate_threshold<Row>(candidates, max, maxima);
-    if (try_sure_candidates<Row>(a, row, status, rule, threshold, candidates.by_k)) return;
+    least = candidate_threshold<Row>(candidates, max, maxima);
+    if (try_sure_candidates<Row>(a, row, status, rule, least, candidates.by_k)) return;
+    if (only_min_p(s.settings, s.inputs)) return finish_flat<Row>(a, row, status, rule);
   }
-  finish_on_chip<Row>(a, row, status);
+  finish_on_chip<Row>(a, row, status, least);
 }
 
 template <request::Dtype kDtype, bool kEdited, int kWave>

@@ -143,15 +143,15 @@ TOKENDRAW_KERNEL void TOKENDRAW_LAUNCH_BOUNDS(kThreads, 2 * kBlockThreads / kThr
   }
   keep_rule<Row>(max);
   Drawn drawn;
-  const bool done = s.counts != 0      ? search_by_estimates<Row>(&drawn)
-                    : s.estimates != 0 ? draw_by_estimates<Row>(&drawn)
-                                       : false;
-  if (!done && needs_total(s.settings, s.inputs)) {
-    sum_masses<Row, false>(0, Row::groups(), s.group_mass);
-    platform::block_barrier();
-    keep_total<Row>();
+  const uint64_t cut = s.counts != 0 ? search_by_estimates<Row>() : 0;
+  if (s.counts != 0 || s.estimates == 0 || !draw_by_estimates<Row>(&drawn)) {
+    if (cut == 0 && needs_total(s.settings, s.inputs)) {
+      sum_masses<Row, false>(0, Row::groups(), s.group_mass);
+      platform::block_barrier();
+      keep_total<Row>();
+    }
+    drawn = draw_row<Row>(cut, -draw::infinity());
   }
-  if (!done) drawn = draw_row<Row>();
   write_result(a, row, result_of<Row>(drawn, status));
 }
 
@@ -290,9 +290,8 @@ TOKENDRAW_KERNEL void TOKENDRAW_LAUNCH_BOUNDS(kBlockThreads, 2)
     }
     platform::block_barrier();
   }
-  Drawn drawn;
-  if (!searched || !draw_after_shared_search<Row>(a, row, &drawn)) drawn = draw_row<Row>();
-  write_result(a, row, result_of<Row>(drawn, status));
+  const uint64_t cut = searched ? cut_of_shared_search<Row>(a, row) : 0;
+  write_result(a, row, result_of<Row>(draw_row<Row>(cut, -draw::infinity()), status));
 }
 
 }  // namespace tokendraw::gpu

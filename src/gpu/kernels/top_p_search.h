@@ -71,6 +71,12 @@ struct CutInRange {
   bool has_too_little;
 };
 
+// Of some ties, those that are kept if `most` are of them and the ones before.
+TOKENDRAW_DEVICE uint64_t kept_ties(uint64_t most, uint64_t before, uint64_t ties) {
+  const uint64_t left = most > before ? most - before : 0;
+  return left < ties ? left : ties;
+}
+
 // The cut among the n > 0 keys of the list, which are those of a range; what is kept of them becomes part of the group
 // masses, which are those above it. Begins and ends with a barrier.
 template <typename Row>
@@ -216,27 +222,24 @@ TOKENDRAW_DEVICE void search_shared_groups(const Arguments& a, int64_t row, int3
   sum_above_and_list<Row>(range.logits, first, last, a.group_mass + row * kMaxGroups, list_hits);
 }
 
-// The token of such a row, by the one block that finishes it and knows the group masses; false if the bucket holds too
-// many.
+// The cut of such a row, by the one block that finishes it and knows the group masses, which become those of what it
+// keeps; 0 if the bucket holds too many.
 template <typename Row>
-TOKENDRAW_DEVICE_CALL bool draw_after_shared_search(const Arguments& a, int64_t row, Drawn* drawn) {
+TOKENDRAW_DEVICE_CALL uint64_t cut_of_shared_search(const Arguments& a, int64_t row) {
   auto& s = Row::shared();
   const SearchState state = a.search_state[row];
   uint32_t n = state.listed;
   if (a.list == nullptr) {
     n = gather<Row>(state.low, state.high);
-    if (n > list_limit<Row>()) return false;
+    if (n > list_limit<Row>()) return 0;
   } else {
-    if (n > shared_list_limit<Row>()) return false;
+    if (n > shared_list_limit<Row>()) return 0;
     platform::block_barrier();
     for (uint32_t i = platform::thread_index(); i < n; i += Row::kThreads) {
       s.keys[i] = a.list[row * plan::kGpuListCapacity + i];
     }
   }
-  const uint64_t cut = n > 0 ? cut_list<Row>(n, {state.low, state.high}, {state.goal, 0}).cut : 0;
-  if (cut == 0) return false;
-  *drawn = draw_by_group<Row>(cut);
-  return true;
+  return n > 0 ? cut_list<Row>(n, {state.low, state.high}, {state.goal, 0}).cut : 0;
 }
 
 }  // namespace tokendraw::gpu

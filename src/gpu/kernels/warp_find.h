@@ -8,9 +8,18 @@
 
 namespace tokendraw::gpu {
 
-// The mass of a warp's groups, each into shared memory. The rule is finite.
-template <typename Row>
-TOKENDRAW_DEVICE uint64_t warp_masses(const WeightRule& rule, GroupRange range) {
+// Which logits of a row that a cluster holds count: all of them, or those from one on.
+struct AllLogits {
+  TOKENDRAW_DEVICE bool counts(float) const { return true; }
+};
+struct LogitsFrom {
+  float low;
+  TOKENDRAW_DEVICE bool counts(float x) const { return x >= low; }
+};
+
+// The mass of what counts in a warp's groups, each into shared memory. The rule is finite.
+template <typename Row, typename Which>
+TOKENDRAW_DEVICE uint64_t warp_masses(const WeightRule& rule, const Which& which, GroupRange range) {
   constexpr int kWave = Row::kWave;
   constexpr int kAtOnce = 16 / Row::Reader::kWidth;  // a weight is a chain of 22 dependent steps
   auto& s = Row::shared();
@@ -30,7 +39,9 @@ TOKENDRAW_DEVICE uint64_t warp_masses(const WeightRule& rule, GroupRange range) 
         bool nan = false;
         reader.convert(reader.fetch_inside(exists ? line : 0), line, x, nan);
 #pragma unroll
-        for (int e = 0; e < Row::Reader::kWidth; ++e) sum[j].add(exists ? rule.exponent(x[e]) : kNoWeight);
+        for (int e = 0; e < Row::Reader::kWidth; ++e) {
+          sum[j].add(exists && which.counts(x[e]) ? rule.exponent(x[e]) : kNoWeight);
+        }
       }
     }
     uint64_t of_lane = 0;  // lane j has what group + j weighs

@@ -55,8 +55,7 @@
 //   void     prefetch(const void*)      a hint that the cache line at this address is read soon
 //   float    max_number(float, float)   the larger; the other one if one is NaN
 //   float    exp2_estimate(float)       2^x by the device's own instruction: off by a factor of at most 1 + 2^-22
-//   either
-//                                       way; below 2^-126 it may be 0
+//                                       either way; below 2^-126 it may be 0
 // Where devices have them (kHasMaxOrNan<kWave>; elsewhere they do nothing of use):
 //   float    max_or_nan(float, float)   the larger; NaN if one is NaN
 //   uint32_t max_or_nan_bf16_pair(uint32_t, uint32_t), max_or_nan_f16_pair
@@ -64,6 +63,8 @@
 // Where 64-bit float additions are worth it (kFastDoubles<kWave>):
 //   double   add_toward_zero(double, double)   rounded toward zero; the first is the larger in magnitude
 //   bool     kHasSmallBlocks            whether plans may ask for smaller blocks where rows are many
+//   int      kLoadsAtOnce               how many values of shared memory a thread adds up side by side: each has a
+//                                       register while it does
 // Where devices have clusters (kHasClusters; elsewhere these do nothing of use and no kernel that calls them is run):
 //   struct CopyBarrier                  in shared memory, one for each copy of a kernel
 //   void     prepare_copy(CopyBarrier*) by the thread that will begin it

@@ -28,7 +28,7 @@ struct Block {
     }
     platform::block_barrier();
     Sums total = {0, 0};
-#pragma unroll
+#pragma unroll platform::kLoadsAtOnce
     for (int w = 0; w < kWarps; ++w) {
       total.first += s.of_warp[0][w];
       total.second += s.of_warp[1][w];
@@ -45,7 +45,7 @@ struct Block {
     if (lane_index<kWave>() == kWave - 1) s.of_warp[0][warp_index<kWave>()] = inclusive;
     platform::block_barrier();
     Sums sums = {inclusive - value, 0};
-#pragma unroll
+#pragma unroll platform::kLoadsAtOnce
     for (int w = 0; w < kWarps; ++w) {
       if (static_cast<uint32_t>(w) < warp_index<kWave>()) sums.first += s.of_warp[0][w];
       sums.second += s.of_warp[0][w];
@@ -60,7 +60,7 @@ struct Block {
     if (lane_index<kWave>() == 0) s.of_warp[0][warp_index<kWave>()] = draw::float_bits(value);
     platform::block_barrier();
     float largest = draw::bits_float(static_cast<uint32_t>(s.of_warp[0][0]));
-#pragma unroll
+#pragma unroll platform::kLoadsAtOnce
     for (int w = 1; w < kWarps; ++w) {
       largest = platform::max_number(largest, draw::bits_float(static_cast<uint32_t>(s.of_warp[0][w])));
     }
