@@ -18,7 +18,7 @@
 namespace tokendraw::test {
 namespace {
 
-constexpr int32_t kVocab = 3 * 2048 + 77;
+constexpr int32_t kVocab = 20011;  // 157 lines of 32 lanes, so that the largest of each bound the top 50
 
 enum class Rows {
   kTwoValues,   // one in three is the larger
@@ -149,6 +149,33 @@ INSTANTIATE_TEST_SUITE_P(WideWaves, GpuCrowded,
                                           testing::Values(TOKENDRAW_GPU_WAY_CLUSTER, TOKENDRAW_GPU_WAY_BLOCK),
                                           testing::Values(TOKENDRAW_DTYPE_F32), testing::Values(kAfterTopK),
                                           testing::Values(Rows::kTwoValues, Rows::kFewAbove)));
+
+// What such rows cost on the emulator with one set of parameters, the token alone being asked for.
+uint64_t switches_of(const SamplerPointer& sampler, Rows rows, const RowSpec& parameters) {
+  PackedBatch packed(draws_of(make_row(rows), parameters, {uint64_t{1} << 62}));
+  packed.batch.kept = nullptr;
+  packed.batch.kept_mass = nullptr;
+  packed.batch.logprob = nullptr;
+  EMULATOR(simt_set_seed)(1);
+  const uint64_t start = EMULATOR(simt_count_switches)();
+  EXPECT_EQ(tokendraw_sample_host(sampler.get(), &packed.batch), TOKENDRAW_OK) << tokendraw_last_error_message();
+  return EMULATOR(simt_count_switches)() - start;
+}
+
+// Else the tests above would show nothing of the short ways.
+TEST(GpuCrowdedCost, IsLessThanThatOfTheSearchForAllRows) {
+  if (!has_device(0)) GTEST_SKIP() << "there is no device";
+  for (const TokendrawGpuWay way : {TOKENDRAW_GPU_WAY_CLUSTER, TOKENDRAW_GPU_WAY_BLOCK}) {
+    const SamplerPointer candidates =
+        make_sampler({TOKENDRAW_ALGORITHM_CANDIDATES, "", 1, TOKENDRAW_BACKEND_CUDA, 0, way});
+    const SamplerPointer refine = make_sampler({TOKENDRAW_ALGORITHM_REFINE, "", 1, TOKENDRAW_BACKEND_CUDA, 0, way});
+    if (EMULATOR(simt_count_switches) == nullptr) GTEST_SKIP() << "not on the emulator";
+    RowSpec ties;
+    ties.top_k = 50;
+    ties.top_p = 0.9f;
+    EXPECT_LT(switches_of(candidates, Rows::kTwoValues, ties), switches_of(refine, Rows::kTwoValues, ties));
+  }
+}
 
 }  // namespace
 }  // namespace tokendraw::test

@@ -229,9 +229,11 @@ T change(T* memory, Operation operation, Site site) {
 #if defined(TOKENDRAW_SIMT_AS_HIP)
 inline constexpr bool kAddsWideInShared = true;
 inline constexpr bool kHasSmallBlocks = false;
+inline constexpr int kLogitsAtOnce = 8;
 #else
 inline constexpr bool kAddsWideInShared = false;
 inline constexpr bool kHasSmallBlocks = true;
+inline constexpr int kLogitsAtOnce = 16;
 #endif
 inline constexpr int kLoadsAtOnce = 1;
 inline uint32_t atomic_add(uint32_t* to, uint32_t value, simt::Site site = simt::here()) {

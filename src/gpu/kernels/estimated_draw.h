@@ -154,8 +154,8 @@ TOKENDRAW_DEVICE_CALL bool draw_by_estimates(Drawn* drawn) {
     s.total_error = row.alike + row.apart;
   }
   platform::block_barrier();
-  float least = -draw::infinity();
-  return draw_from_candidates<Row>(drawn, &least);
+  SearchStart unused;
+  return draw_from_candidates<Row>(drawn, &unused);
 }
 
 }  // namespace tokendraw::gpu

@@ -77,6 +77,13 @@ TOKENDRAW_DEVICE Need need_of_row() {
   return {draw::top_p_need(s.total - s.total_error, top_p), draw::top_p_need(s.total + s.total_error, top_p)};
 }
 
+// Where a search begins: the logits from `least` on are top_k, or all that min_p keeps, or more. -inf: nothing is
+// known.
+struct SearchStart {
+  float least = -draw::infinity();
+  bool listable = false;  // a list has room for them, or may have
+};
+
 // The smallest id among the largest logits.
 template <typename Row>
 TOKENDRAW_DEVICE_CALL Drawn take_best() {
@@ -230,9 +237,9 @@ TOKENDRAW_DEVICE_CALL Drawn draw_from_sorted(uint32_t n) {
 }
 
 // By candidates: the few logits above a sure threshold decide. False if they cannot, or an estimate of the total
-// cannot; *least is what draw_row() says then.
+// cannot; *start becomes where a search may begin then.
 template <typename Row>
-TOKENDRAW_DEVICE_CALL bool draw_from_candidates(Drawn* drawn, float* least) {
+TOKENDRAW_DEVICE_CALL bool draw_from_candidates(Drawn* drawn, SearchStart* start) {
   auto& s = Row::shared();
   const request::RowInputs& in = s.inputs;
   float threshold = -draw::infinity();
@@ -251,7 +258,7 @@ TOKENDRAW_DEVICE_CALL bool draw_from_candidates(Drawn* drawn, float* least) {
     if (!by_k && !by_m) return false;
     if (by_k) threshold = threshold_of_maxima<Row>(in.params.top_k);
     if (by_m) threshold = platform::max_number(threshold, smallest_weighing<Row>(s.rule, in.params.min_weight));
-    *least = threshold;
+    *start = {threshold, false};
   }
   uint32_t n = collected ? s.listed : gather<Row>(threshold, draw::infinity());
   if (n > list_limit<Row>()) return false;
@@ -260,17 +267,16 @@ TOKENDRAW_DEVICE_CALL bool draw_from_candidates(Drawn* drawn, float* least) {
   return drawn->sure;
 }
 
-// The cut of all filters, by search; the group masses become those of what it keeps. `least`: see draw_row().
+// The cut of all filters, by search; the group masses become those of what it keeps.
 template <typename Row>
-TOKENDRAW_DEVICE_CALL uint64_t cut_by_search(float least) {
+TOKENDRAW_DEVICE_CALL uint64_t cut_by_search(SearchStart start) {
   auto& s = Row::shared();
   const request::RowInputs& in = s.inputs;
   const bool listable = fits_list<Row>(s.reader.vocab());
   uint64_t cut_k = 0;
   if (top_k_on(in)) {
-    // Of those from `least` on a block alone has tried a list, and a cluster a shorter one.
-    const bool untried = least > -draw::infinity() && Row::Team::kIsCluster;
-    cut_k = find_cut<Row>(Measure::kCount, static_cast<uint64_t>(in.params.top_k), least, listable || untried);
+    const auto k = static_cast<uint64_t>(in.params.top_k);
+    cut_k = find_cut<Row>(Measure::kCount, k, start.least, listable || start.listable);
   }
   uint64_t cut = cut_k;
   if (min_p_on(in)) {
@@ -314,18 +320,17 @@ TOKENDRAW_DEVICE void keep_total() {
 }
 
 // Draws from a row whose rule is known and, where it is needed, whose total; without a filter its group masses too.
-// `cut`: 0, or the row's, where it is known, and the group masses those of what it keeps. `least`: of the logits from
-// it on there are top_k, or all that min_p keeps; -inf where nothing is known.
+// `cut`: 0, or the row's, where it is known, and the group masses those of what it keeps.
 template <typename Row>
-TOKENDRAW_DEVICE Drawn draw_row(uint64_t cut, float least) {
+TOKENDRAW_DEVICE Drawn draw_row(uint64_t cut, SearchStart start) {
   const auto& s = Row::shared();
   if (s.inputs.params.greedy) return take_best<Row>();
   if (cut == 0 && !unfiltered(s.inputs)) {
     if constexpr (!Row::Team::kIsCluster) {  // a cluster has tried them
       Drawn drawn;
-      if (s.settings.try_candidates && draw_from_candidates<Row>(&drawn, &least)) return drawn;
+      if (s.settings.try_candidates && draw_from_candidates<Row>(&drawn, &start)) return drawn;
     }
-    cut = cut_by_search<Row>(least);
+    cut = cut_by_search<Row>(start);
   }
   return draw_by_group<Row>(cut);
 }

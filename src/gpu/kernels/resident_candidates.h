@@ -124,10 +124,10 @@ TOKENDRAW_DEVICE void send_candidates(float threshold, uint32_t more_bytes) {
   }
 }
 
-// By candidates that are above the threshold for sure. False if they do not decide, in all blocks alike.
+// By candidates that are above the threshold for sure. 0 if they decide, else how many they are: in all blocks alike.
 template <typename Row>
-TOKENDRAW_DEVICE bool try_sure_candidates(const Arguments& a, int64_t row, uint32_t status, const WeightRule& rule,
-                                          float threshold, bool by_k) {
+TOKENDRAW_DEVICE uint64_t try_sure_candidates(const Arguments& a, int64_t row, uint32_t status, const WeightRule& rule,
+                                              float threshold, bool by_k) {
   constexpr int kWave = Row::kWave;
   auto& s = Row::shared();
   const uint32_t thread = platform::thread_index();
@@ -144,15 +144,15 @@ TOKENDRAW_DEVICE bool try_sure_candidates(const Arguments& a, int64_t row, uint3
   }
   if (rank != 0) {
     platform::wait_for_inbox<kWave>(&s.cluster.decides_inbox);
-    return s.cluster.decides != 0;
+    return s.cluster.undecided;
   }
   platform::wait_for_inbox<kWave>(&s.cluster.candidates_inbox);
   const uint32_t n = s.cluster.candidates;
   const bool decides = n <= kAllCandidates && n <= list_limit<Row>();
   if (thread > 0 && thread < blocks) {
-    platform::send(&s.cluster.decides, 0, uint64_t{decides ? 1u : 0u}, &s.cluster.decides_inbox, thread);
+    platform::send(&s.cluster.undecided, 0, uint64_t{decides ? 0u : n}, &s.cluster.decides_inbox, thread);
   }
-  if (!decides) return false;
+  if (!decides) return n;
   if (total_needed) {
     if (warp_index<kWave>() == 0) {
       const uint64_t total = warp_sum<kWave>(lane < blocks ? s.cluster.mass[lane] : 0);
@@ -161,7 +161,7 @@ TOKENDRAW_DEVICE bool try_sure_candidates(const Arguments& a, int64_t row, uint3
     platform::block_barrier();
   }
   draw_from_all_candidates<Row>(a, row, status, rule, n, by_k);
-  return true;
+  return 0;
 }
 
 }  // namespace tokendraw::gpu

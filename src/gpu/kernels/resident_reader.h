@@ -15,9 +15,10 @@ TOKENDRAW_DEVICE platform::Words16* resident_words() {
 
 // Has the functions of RowReader for what is there. Logits are as they were given, NaN included, but those of a row
 // that was edited on the way: kStored is float then.
-template <request::Dtype kStored, int kWave>
+template <request::Dtype kStoredDtype, int kWave>
 class ResidentReader {
  public:
+  static constexpr request::Dtype kStored = kStoredDtype;
   using Bits = typename Stored<kStored>::Bits;
   static constexpr int kWidth = 16 / static_cast<int>(sizeof(Bits));
   static constexpr int kLine = kWidth * kWave;

@@ -51,7 +51,7 @@ struct ClusterShared {
   uint64_t mass[kMaxClusterBlocks];      // what all of a block's logits weigh, or its share of the buckets,
   uint64_t row_mass[kMaxClusterBlocks];  // and its logits where both are needed
   uint64_t bucket;                       // with the cut
-  uint64_t decides;                      // from block 0: whether its candidates do
+  uint64_t undecided;                    // from block 0: 0 if its candidates decide, else how many they are
   uint32_t candidates;                   // in block 0: how many it gets
   uint32_t nan;                          // a block saw a NaN
   NucleusInboxes nucleus[kNucleusRounds];

@@ -109,6 +109,39 @@ TOKENDRAW_DEVICE_CALL RoughCut find_rough_cut(uint64_t beyond, uint64_t total) {
   return {rough.range_of(at(low, many ? low.share : 0.0f), at(high, many ? high.share : 1.0f), rule.max), of_cut};
 }
 
+// Lists those of this lane's logits that are in [low, high]: a place is asked for once for all lines, since all lanes
+// wait for it.
+template <typename Row>
+TOKENDRAW_DEVICE void list_hits_of_batch(const LineBatch<Row>& batch, float low, float high) {
+  constexpr int kWave = Row::kWave;
+  constexpr int kWidth = Row::Reader::kWidth;
+  static_assert(Row::kBatch * kWidth <= 32);
+  uint32_t hits = 0;  // bit b * kWidth + i: x[b][i]
+#pragma unroll
+  for (int b = 0; b < Row::kBatch; ++b) hits |= hits_in(batch.x[b], low, high) << (b * kWidth);
+  // Where most lanes have some, as where logits are equal, the list is soon full.
+  const int lanes = platform::count_bits(platform::warp_ballot<kWave>(hits != 0));
+  if (lanes > kWave / 4 && list_is_full<Row>()) return;
+  if (hits == 0) return;
+  auto& s = Row::shared();
+  uint32_t place = platform::atomic_add(&s.listed, static_cast<uint32_t>(platform::count_bits(hits)));
+  for (; hits != 0 && place < list_limit<Row>(); hits &= hits - 1) {
+    const uint32_t bit = hits & (0u - hits);
+    float x = 0.0f;
+    int32_t id = 0;
+#pragma unroll
+    for (int b = 0; b < Row::kBatch; ++b) {
+#pragma unroll
+      for (int i = 0; i < kWidth; ++i) {
+        const bool is_it = bit == 1u << (b * kWidth + i);
+        x = is_it ? batch.x[b][i] : x;
+        id = is_it ? s.reader.first_id(batch.line[b]) + i : id;
+      }
+    }
+    s.keys[place++] = draw::rank_key(draw::add_rn(x, 0.0f), static_cast<uint32_t>(id));
+  }
+}
+
 // What a pass over a row finds beside a range of logits.
 struct RangeFound {
   uint64_t seen;    // what the groups that it visited weigh, if it summed that,
@@ -131,39 +164,36 @@ TOKENDRAW_DEVICE_CALL RangeFound sum_beside_range(const LogitRange& range, float
   if (thread == 0) s.listed = 0;
   clear_groups_below<Row>(least, 0, Row::groups(), s.group_mass);
   platform::block_barrier();
-  ThreadMass<kWave> seen;
-  ThreadMass<kWave> above;
   uint64_t total = 0;
-  visit_vectors_from<Row>(
-      least, 0, Row::groups(),
-      [&](int32_t id, const float(&x)[kWidth]) {
-        bool reaches = false;
+  GroupSums<Row> sums_above(s.group_mass);
+  const auto has_enough = [least](int32_t group) { return Row::shared().group_max[group] >= least; };
+  visit_needed_batches<Row>(0, Row::groups(), has_enough, [&](const LineBatch<Row>& batch) {
+    bool reaches = false;
 #pragma unroll
-        for (int i = 0; i < kWidth; ++i) reaches = reaches || x[i] >= low;
-        // In peaked rows most lines have none.
-        const bool any = platform::warp_ballot<kWave>(reaches) != 0;
-        if (!any && !sums_seen) return;
-        typename ThreadMass<kWave>::Weight weights[kWidth];
+    for (int b = 0; b < Row::kBatch; ++b) {
 #pragma unroll
-        for (int i = 0; i < kWidth; ++i) weights[i] = ThreadMass<kWave>::unrounded(rule.exponent(x[i]));
+      for (int i = 0; i < kWidth; ++i) reaches = reaches || batch.x[b][i] >= low;
+    }
+    // In peaked rows most batches have none.
+    const bool any = platform::warp_ballot<kWave>(reaches) != 0;
+    ThreadMass<kWave> above[Row::kBatch];
+    if (any || sums_seen) {
 #pragma unroll
-        for (int i = 0; i < kWidth; ++i) seen.add_unrounded(weights[i]);
-        if (!any) return;
+      for (int b = 0; b < Row::kBatch; ++b) {
+        ThreadMass<kWave> seen;
 #pragma unroll
-        for (int i = 0; i < kWidth; ++i) above.add_unrounded(x[i] > high ? weights[i] : 0);
-        // Where most lanes have some, as where logits are equal, the list is soon full, and all of them wait for one
-        // another at its counter.
-        const uint32_t hits = hits_in(x, low, high);
-        const int lanes = platform::count_bits(platform::warp_ballot<kWave>(hits != 0));
-        if (lanes > kWave / 4 && list_is_full<Row>()) return;
-        list_hits<Row>(x, id, hits);
-      },
-      [&](int32_t group) {
+        for (int i = 0; i < kWidth; ++i) {
+          const auto weight = ThreadMass<kWave>::unrounded(rule.exponent(batch.x[b][i]));
+          seen.add_unrounded(weight);
+          above[b].add_unrounded(batch.x[b][i] > high ? weight : 0);
+        }
         total += seen.value();
-        finish_group<kWave>(s.group_mass, group, above.value());
-        seen = {};
-        above = {};
-      });
+      }
+    }
+#pragma unroll
+    for (int b = 0; b < Row::kBatch; ++b) sums_above.add(batch.line[b], above[b].value());
+    if (any) list_hits_of_batch<Row>(batch, low, high);
+  });
   platform::block_barrier();
   const auto sums = Row::BlockOf::sum_both(total, Row::mass_of_own_group());
   return {sums.first, sums.second, s.listed};

@@ -3,6 +3,8 @@
 // leave the group out.
 #pragma once
 
+#include <type_traits>
+
 #include "gpu/kernels/mass_sum.h"
 #include "gpu/kernels/row_shared.h"
 
@@ -48,84 +50,115 @@ TOKENDRAW_DEVICE void visit_lines(const typename Row::Reader& reader, int32_t fi
   }
 }
 
-// The same for those of the groups that are `needed`, which each lane says of one. Of most rows they are few, so that a
-// look at one after the other would take longer than what is done with them.
-template <typename Row, int kLines, typename Needed, typename Visit, typename Done>
-TOKENDRAW_DEVICE void visit_needed_lines(const typename Row::Reader& reader, int32_t first, int32_t last,
-                                         const Needed& needed, const Visit& visit, const Done& done) {
+// Whether a line is the last one of its group.
+template <typename Row>
+TOKENDRAW_DEVICE bool ends_group(int32_t line) {
+  const auto& s = Row::shared();
+  return ((line + 1) & (s.settings.group_lines - 1)) == 0 || line + 1 == s.reader.lines();
+}
+
+// Lines that a warp looks at together, with this lane's logits of each. Where there is none its number is -1, and its
+// logits are -inf.
+template <typename Row>
+struct LineBatch {
+  static constexpr int kLines = Row::kBatch;
+  static constexpr int kWidth = Row::Reader::kWidth;
+  int32_t line[kLines];
+  float x[kLines][kWidth];
+};
+
+// Calls visit(batch) for the lines of those of the groups [first, last) that are `needed`, which each lane says of one:
+// of most rows they are few, so that a look at one after the other would take longer than what is done with them. The
+// lines of a group follow one another.
+template <typename Row, typename Needed, typename Visit>
+TOKENDRAW_DEVICE void visit_needed_batches(int32_t first, int32_t last, const Needed& needed, const Visit& visit) {
   constexpr int kWave = Row::kWave;
+  using Batch = LineBatch<Row>;
   static_assert(Row::kMaxGroups <= kWave * Row::kWarps, "a group for each lane of each warp");
+  using Groups = std::conditional_t<kWave == 32, uint32_t, uint64_t>;  // a bit for each lane's
+  const typename Row::Reader reader = Row::shared().reader;
   const int32_t group_lines = Row::shared().settings.group_lines;
   const int32_t group_shift = Row::shift_of(group_lines);
-  const int32_t lines = reader.lines();
   const int32_t first_group = first + static_cast<int32_t>(warp_index<kWave>());
   const int32_t own = first_group + static_cast<int32_t>(lane_index<kWave>()) * Row::kWarps;
   const bool wanted = own < last && needed(own);
   // Groups at the row's ends have lines that are read logit by logit.
-  const bool whole = (own + 1) << group_shift <= lines && reader.is_inside(own << group_shift) &&
+  const bool whole = (own + 1) << group_shift <= reader.lines() && reader.is_inside(own << group_shift) &&
                      reader.is_inside(((own + 1) << group_shift) - 1);
-  uint64_t groups = platform::warp_ballot<kWave>(wanted && whole);
-  uint64_t ends = platform::warp_ballot<kWave>(wanted && !whole);
-  const auto next_of = [first_group](uint64_t& left) {
+  auto groups = static_cast<Groups>(platform::warp_ballot<kWave>(wanted && whole));
+  auto ends = static_cast<Groups>(platform::warp_ballot<kWave>(wanted && !whole));
+  const auto next_line_of = [&](Groups& left) {
     const int32_t group = first_group + platform::first_bit(left) * Row::kWarps;
     left &= left - 1;
-    return group;
+    return group << group_shift;
   };
   int32_t next = 0;
   int32_t end = 0;
   while (next < end || groups != 0) {
-    int32_t of_batch[kLines];
-    platform::Words16 words[kLines] = {};
+    Batch batch;
+    platform::Words16 words[Batch::kLines];
 #pragma unroll
-    for (int b = 0; b < kLines; ++b) {
+    for (int b = 0; b < Batch::kLines; ++b) {
       if (next == end && groups != 0) {
-        next = next_of(groups) << group_shift;
+        next = next_line_of(groups);
         end = next + group_lines;
       }
-      of_batch[b] = next < end ? next++ : -1;
-      if (of_batch[b] >= 0) words[b] = reader.fetch_inside(of_batch[b]);
+      batch.line[b] = next < end ? next++ : -1;
+      words[b] = words_of_minus_infinity<Row::Reader::kStored>();
+      if (batch.line[b] >= 0) words[b] = reader.fetch_inside(batch.line[b]);
     }
+    bool nan = false;
 #pragma unroll
-    for (int b = 0; b < kLines; ++b) {
-      if (of_batch[b] < 0) continue;
-      visit(of_batch[b], words[b]);
-      if (((of_batch[b] + 1) & (group_lines - 1)) == 0) done(of_batch[b] >> group_shift);
-    }
+    for (int b = 0; b < Batch::kLines; ++b) reader.convert(words[b], batch.line[b], batch.x[b], nan);
+    visit(batch);
   }
   while (ends != 0) {
-    const int32_t group = next_of(ends);
-    const int32_t end_of_group = (group + 1) << group_shift < lines ? (group + 1) << group_shift : lines;
+    const int32_t first_line = next_line_of(ends);
 #pragma unroll 1
-    for (int32_t line = group << group_shift; line < end_of_group; ++line) visit(line, reader.fetch(line));
-    done(group);
+    for (int32_t line = first_line; line < first_line + group_lines && line < reader.lines(); ++line) {
+      Batch batch;
+      bool nan = false;
+#pragma unroll
+      for (int b = 0; b < Batch::kLines; ++b) {
+        batch.line[b] = b == 0 ? line : -1;
+        const platform::Words16 words = b == 0 ? reader.fetch(line) : words_of_minus_infinity<Row::Reader::kStored>();
+        reader.convert(words, batch.line[b], batch.x[b], nan);
+      }
+      visit(batch);
+    }
   }
 }
 
-// What visit(id, x) is for the bits of a line: x[i] being the logit of id + i, on this lane.
-template <typename Row, typename Visit>
-TOKENDRAW_DEVICE auto by_vector(const typename Row::Reader& reader, const Visit& visit) {
-  return [&reader, &visit](int32_t line, const platform::Words16& words) {
-    float x[Row::Reader::kWidth];
-    bool nan = false;
-    reader.convert(words, line, x, nan);
-    visit(reader.first_id(line), x);
-  };
-}
-
-// Calls visit(id, x) for the vectors of logits of the groups [first, last), and done(group) after each of them. Work on
-// a whole vector at once lets its memory accesses overlap.
+// Calls visit(id, x) for the vectors of logits, x[i] being that of id + i, of the groups [first, last), and done(group)
+// after each of them. Work on a whole vector at once lets its memory accesses overlap.
 template <typename Row, Order kOrder, typename Visit, typename Done>
 TOKENDRAW_DEVICE void visit_vectors(int32_t first, int32_t last, const Visit& visit, const Done& done) {
   const typename Row::Reader reader = Row::shared().reader;
-  visit_lines<Row, Row::kBatch, kOrder>(reader, first, last, by_vector<Row>(reader, visit), done);
+  visit_lines<Row, Row::kBatch, kOrder>(
+      reader, first, last,
+      [&](int32_t line, const platform::Words16& words) {
+        float x[Row::Reader::kWidth];
+        bool nan = false;
+        reader.convert(words, line, x, nan);
+        visit(reader.first_id(line), x);
+      },
+      done);
 }
 
 // The same for those of the groups that are `needed`.
 template <typename Row, typename Needed, typename Visit, typename Done>
 TOKENDRAW_DEVICE void visit_needed_vectors(int32_t first, int32_t last, const Needed& needed, const Visit& visit,
                                            const Done& done) {
-  const typename Row::Reader reader = Row::shared().reader;
-  visit_needed_lines<Row, Row::kBatch>(reader, first, last, needed, by_vector<Row>(reader, visit), done);
+  const auto& s = Row::shared();
+  const int32_t group_shift = Row::shift_of(s.settings.group_lines);
+  visit_needed_batches<Row>(first, last, needed, [&](const LineBatch<Row>& batch) {
+#pragma unroll
+    for (int b = 0; b < Row::kBatch; ++b) {
+      if (batch.line[b] < 0) continue;
+      visit(s.reader.first_id(batch.line[b]), batch.x[b]);
+      if (ends_group<Row>(batch.line[b])) done(batch.line[b] >> group_shift);
+    }
+  });
 }
 
 // The same by single logits: calls visit(id, x).
@@ -160,6 +193,25 @@ TOKENDRAW_DEVICE void finish_group(uint64_t* of_group, int32_t group, uint64_t o
   const uint64_t total = warp_sum_of_52_bits<kWave>(of_lane);
   if (lane_index<kWave>() == 0) of_group[group] = total;
 }
+
+// Such sums of lines, one after the other, to those of their groups.
+template <typename Row>
+class GroupSums {
+ public:
+  TOKENDRAW_DEVICE explicit GroupSums(uint64_t* of_group) : of_group_(of_group) {}
+  // A line of -1 is none.
+  TOKENDRAW_DEVICE void add(int32_t line, uint64_t of_lane) {
+    if (line < 0) return;
+    sum_ += of_lane;
+    if (!ends_group<Row>(line)) return;
+    finish_group<Row::kWave>(of_group_, line >> Row::shift_of(Row::shared().settings.group_lines), sum_);
+    sum_ = 0;
+  }
+
+ private:
+  uint64_t* of_group_;
+  uint64_t sum_ = 0;
+};
 
 // Such sums of those of the groups [first, last) that are not `needed`, which a pass does not visit: 0. No barrier.
 template <typename Row, typename Needed>
@@ -198,23 +250,34 @@ struct CutTest {
 template <typename Row>
 TOKENDRAW_DEVICE_CALL void sum_masses_from(uint64_t cut, int32_t first, int32_t last, uint64_t* group_mass) {
   constexpr int kWave = Row::kWave;
-  const WeightRule rule = Row::shared().rule;
+  constexpr float kLargestFinite = 0x1.fffffep127f;
+  WeightRule rule = Row::shared().rule;
+  // Of a row whose largest is +inf only those weigh something, and all the same: as much as the largest number.
+  if (rule.infinite()) {
+    const uint64_t infinite = draw::rank_key(draw::infinity(), ~uint32_t{0});
+    cut = cut > infinite ? cut : infinite;
+    rule.max = kLargestFinite;
+  }
   const CutTest test(cut);
-  const bool infinite = rule.infinite();
-  ThreadMass<kWave> mass;
   const auto reached = [test](int32_t group) { return test.reaches<Row>(group); };
   clear_other_groups<Row>(first, last, reached, group_mass);
-  visit_needed_logits<Row>(
-      first, last, reached,
-      [&](int32_t id, float x) {
-        // Of a row whose largest is +inf only those weigh something, and all the same.
-        const float y = infinite ? (x == rule.max ? 0.0f : kNoWeight) : rule.exponent(x);
-        mass.add(test.keeps(id, x) ? y : kNoWeight);
-      },
-      [&](int32_t group) {
-        finish_group<kWave>(group_mass, group, mass.value());
-        mass = {};
-      });
+  const auto& reader = Row::shared().reader;
+  GroupSums<Row> sums(group_mass);
+  visit_needed_batches<Row>(first, last, reached, [&](const LineBatch<Row>& batch) {
+    ThreadMass<kWave> mass[Row::kBatch];
+#pragma unroll
+    for (int b = 0; b < Row::kBatch; ++b) {
+      const int32_t id = reader.first_id(batch.line[b]);
+#pragma unroll
+      for (int i = 0; i < Row::Reader::kWidth; ++i) {
+        const float x = batch.x[b][i];
+        const float finite = -platform::max_number(-x, -kLargestFinite);
+        mass[b].add(test.keeps(id + i, x) ? rule.exponent(finite) : kNoWeight);
+      }
+    }
+#pragma unroll
+    for (int b = 0; b < Row::kBatch; ++b) sums.add(batch.line[b], mass[b].value());
+  });
 }
 
 // Into the histogram: the weights of exponents y[i] for which `heavy` has bit i, most of them at most two a lane.

@@ -39,6 +39,14 @@ struct Stored<request::Dtype::kBf16> {
   }
 };
 
+// Words of which every logit is -inf.
+template <request::Dtype kDtype>
+TOKENDRAW_DEVICE platform::Words16 words_of_minus_infinity() {
+  constexpr uint32_t kBits = Stored<kDtype>::kMinusInfinity;
+  constexpr uint32_t kWord = sizeof(typename Stored<kDtype>::Bits) == 2 ? kBits << 16 | kBits : kBits;
+  return {{kWord, kWord, kWord, kWord}};
+}
+
 // kEdited: the row may have a mask, a bias or lists.
 template <request::Dtype kDtype, bool kEdited, int kWave>
 class RowReader {

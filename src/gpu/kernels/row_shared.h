@@ -197,7 +197,7 @@ struct Row : GroupsOf<Row<kDtype, kEdited, kWaveWidth, kBlockThreads>> {
   // Lines that a warp fetches before it looks at the first: as many as keep memory busy and the code small. Edited rows
   // wait for more than their logits anyway.
   static constexpr int kMaximaBatch = kEdited ? 1 : 4;
-  static constexpr int kBatch = kEdited ? 1 : 16 / Reader::kWidth;
+  static constexpr int kBatch = kEdited ? 1 : platform::kLogitsAtOnce / Reader::kWidth;
 
   struct Shared {
     request::RowInputs inputs;

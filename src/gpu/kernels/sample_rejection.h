@@ -182,7 +182,7 @@ TOKENDRAW_DEVICE_CALL request::RowResult sample_by_rejection(bool wants_kept_set
   const RejectionDraw drawn = draw_by_rejection<Row>(need);
   // A draw that is accepted does not tell what else would have been; the other algorithms' draw does.
   Drawn kept = {};
-  if (wants_kept_set) kept = draw_row<Row>(0, -draw::infinity());
+  if (wants_kept_set) kept = draw_row<Row>(0, {});
   kept.token = drawn.token.id;
   kept.x = drawn.token.x;
   request::RowResult result = result_of<Row>(kept, status);

@@ -92,23 +92,23 @@ TOKENDRAW_DEVICE void write_best(const Arguments& a, int64_t row, uint32_t statu
   request::write_row_result(a.request, row, result);
 }
 
-// By what works for every row, all blocks together. `least`: see draw_row().
+// By what works for every row, all blocks together.
 template <typename Row>
-TOKENDRAW_DEVICE_CALL Drawn draw_on_chip(float least) {
+TOKENDRAW_DEVICE_CALL Drawn draw_on_chip(SearchStart start) {
   auto& s = Row::shared();
   if (needs_total(s.settings, s.inputs)) {
     sum_masses<Row, false>(0, Row::groups(), s.group_mass);
     platform::block_barrier();
     keep_total<Row>();
   }
-  return draw_row<Row>(0, least);
+  return draw_row<Row>(0, start);
 }
 
 // By that, and the result written.
 template <typename Row>
-TOKENDRAW_DEVICE void finish_on_chip(const Arguments& a, int64_t row, uint32_t status, float least) {
+TOKENDRAW_DEVICE void finish_on_chip(const Arguments& a, int64_t row, uint32_t status, SearchStart start) {
   platform::block_barrier();
-  const request::RowResult result = result_of<Row>(draw_on_chip<Row>(least), status);
+  const request::RowResult result = result_of<Row>(draw_on_chip<Row>(start), status);
   if (platform::cluster_rank() == 0) write_result(a, row, result);
 }
 
@@ -117,7 +117,7 @@ TOKENDRAW_DEVICE void finish_on_chip(const Arguments& a, int64_t row, uint32_t s
 template <typename Row>
 TOKENDRAW_DEVICE_CALL void finish_nucleus(const Arguments& a, int64_t row, uint32_t status, WeightRule rule,
                                           ToldMaxima maxima) {
-  if (!draw_nucleus<Row>(a, row, status, rule, maxima)) finish_on_chip<Row>(a, row, status, -draw::infinity());
+  if (!draw_nucleus<Row>(a, row, status, rule, maxima)) finish_on_chip<Row>(a, row, status, {});
 }
 
 // Whether min_p alone decides, and nothing is asked for but the token and what is kept weighs.
@@ -271,14 +271,16 @@ TOKENDRAW_DEVICE void sample_on_chip(const Arguments& a) {
   if (platform::thread_index() == 0) s.rule = rule;
   if (way == Way::kMasses && max != draw::infinity()) return draw_by_masses<Row>(a, row, status, rule, AllLogits{});
   if (way == Way::kNucleus && max != draw::infinity()) return finish_nucleus<Row>(a, row, status, rule, maxima);
-  float least = -draw::infinity();
+  SearchStart start;
   if (way == Way::kCandidates && max != draw::infinity()) {
     if (platform::thread_index() < kNearBuckets) s.lists.ranked.near[platform::thread_index()] = 0;
-    least = candidate_threshold<Row>(candidates, max, maxima);
-    if (try_sure_candidates<Row>(a, row, status, rule, least, candidates.by_k)) return;
+    const float least = candidate_threshold<Row>(candidates, max, maxima);
+    const uint64_t left = try_sure_candidates<Row>(a, row, status, rule, least, candidates.by_k);
+    if (left == 0) return;
+    start = {least, left <= list_limit<Row>()};
     if (only_min_p(s.settings, s.inputs)) return finish_flat<Row>(a, row, status, rule);
   }
-  finish_on_chip<Row>(a, row, status, least);
+  finish_on_chip<Row>(a, row, status, start);
 }
 
 template <request::Dtype kDtype, bool kEdited, int kWave>

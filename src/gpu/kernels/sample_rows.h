@@ -150,7 +150,7 @@ TOKENDRAW_KERNEL void TOKENDRAW_LAUNCH_BOUNDS(kThreads, 2 * kBlockThreads / kThr
       platform::block_barrier();
       keep_total<Row>();
     }
-    drawn = draw_row<Row>(cut, -draw::infinity());
+    drawn = draw_row<Row>(cut, {});
   }
   write_result(a, row, result_of<Row>(drawn, status));
 }
@@ -291,7 +291,7 @@ TOKENDRAW_KERNEL void TOKENDRAW_LAUNCH_BOUNDS(kBlockThreads, 2)
     platform::block_barrier();
   }
   const uint64_t cut = searched ? cut_of_shared_search<Row>(a, row) : 0;
-  write_result(a, row, result_of<Row>(draw_row<Row>(cut, -draw::infinity()), status));
+  write_result(a, row, result_of<Row>(draw_row<Row>(cut, {}), status));
 }
 
 }  // namespace tokendraw::gpu

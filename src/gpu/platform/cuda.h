@@ -24,6 +24,7 @@
 namespace tokendraw::gpu::platform {
 
 inline constexpr bool kHasSmallBlocks = true;
+inline constexpr int kLogitsAtOnce = 16;
 inline constexpr int kLoadsAtOnce = 16;
 
 struct CopyBarrier {

@@ -160,7 +160,9 @@ TOKENDRAW_DEVICE uint32_t warp_largest(uint32_t value) {
 }
 
 inline constexpr bool kHasSmallBlocks = false;
-inline constexpr int kLoadsAtOnce = 4;  // calls are inlined, so these registers are on top of all of a kernel's
+// Fewer than elsewhere: calls are inlined, so that their registers are on top of all of a kernel's.
+inline constexpr int kLogitsAtOnce = 8;
+inline constexpr int kLoadsAtOnce = 4;
 
 // There are no clusters: a block is one of its own, and no kernel that holds rows is launched.
 inline constexpr bool kHasClusters = false;

@@ -63,6 +63,7 @@
 // Where 64-bit float additions are worth it (kFastDoubles<kWave>):
 //   double   add_toward_zero(double, double)   rounded toward zero; the first is the larger in magnitude
 //   bool     kHasSmallBlocks            whether plans may ask for smaller blocks where rows are many
+//   int      kLogitsAtOnce              how many logits of a row a thread works on side by side, about
 //   int      kLoadsAtOnce               how many values of shared memory a thread adds up side by side: each has a
 //                                       register while it does
 // Where devices have clusters (kHasClusters; elsewhere these do nothing of use and no kernel that calls them is run):
