@@ -15,7 +15,7 @@ TOKENDRAW_DEVICE_CALL void leave_out_nan(int32_t first, int32_t last, float* gro
   constexpr int kWave = Row::kWave;
   const typename Row::Reader reader = Row::shared().reader;
   float largest = -draw::infinity();
-  visit_lines<Row, Row::kMaximaBatch, Order::kForward>(
+  visit_lines<Row, Row::kMaximaBatch>(
       reader, first, last,
       [&](int32_t line, const platform::Words16& words) {
         float x[Row::Reader::kWidth];
@@ -89,7 +89,7 @@ TOKENDRAW_DEVICE bool read_first_time(int32_t first, int32_t last, float* group_
   bool nan = false;
   GroupMax<Row> max;
   max.clear();
-  visit_lines<Row, Row::kMaximaBatch, Order::kForward>(
+  visit_lines<Row, Row::kMaximaBatch>(
       reader, first, last,
       [&](int32_t line, const platform::Words16& words) {
         float x[Row::Reader::kWidth];

@@ -191,7 +191,7 @@ TOKENDRAW_DEVICE_CALL RangeFound sum_beside_range(const LogitRange& range, float
       }
     }
 #pragma unroll
-    for (int b = 0; b < Row::kBatch; ++b) sums_above.add(batch.line[b], above[b].value());
+    for (int b = 0; b < Row::kBatch; ++b) sums_above.add(batch, b, above[b].value());
     if (any) list_hits_of_batch<Row>(batch, low, high);
   });
   platform::block_barrier();

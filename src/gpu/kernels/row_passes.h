@@ -1,190 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// The passes over a row's logits. A group is a power of two of lines; its largest logit says whether a later pass can
-// leave the group out.
+// The passes that sum and count a row's logits, after the first look at it.
 #pragma once
 
-#include <type_traits>
-
 #include "gpu/kernels/mass_sum.h"
-#include "gpu/kernels/row_shared.h"
+#include "gpu/kernels/row_visits.h"
 
 namespace tokendraw::gpu {
-
-// A pass backward finds what the pass before it read last in the device's cache, which holds a part of the rows that
-// are under way.
-enum class Order { kForward, kBackward };
-
-// Calls visit(line, words) for the lines of the groups [first, last), with the bits of this lane's logits, and
-// done(group) after each group. Every warp takes whole groups, a batch of lines at a time.
-template <typename Row, int kLines, Order kOrder, typename Visit, typename Done>
-TOKENDRAW_DEVICE void visit_lines(const typename Row::Reader& reader, int32_t first, int32_t last, const Visit& visit,
-                                  const Done& done) {
-  constexpr int kWave = Row::kWave;
-  const int32_t group_lines = Row::shared().settings.group_lines;
-  const int32_t group_shift = Row::shift_of(group_lines);
-  const int32_t lines = reader.lines();
-  const int32_t at_once = group_lines < kLines ? kLines >> group_shift : 1;
-  const int32_t turns = (last - first + at_once - 1) / at_once;
-  for (int32_t turn = static_cast<int32_t>(warp_index<kWave>()); turn < turns; turn += Row::kWarps) {
-    const int32_t group = first + (kOrder == Order::kBackward ? turns - 1 - turn : turn) * at_once;
-    const int32_t last_group = group + at_once < last ? group + at_once : last;
-    const int32_t end = last_group * group_lines < lines ? last_group * group_lines : lines;
-    for (int32_t line = group * group_lines; line < end; line += kLines) {
-      if (line + kLines <= end && reader.is_inside(line) && reader.is_inside(line + kLines - 1)) {
-        platform::Words16 words[kLines];
-#pragma unroll
-        for (int b = 0; b < kLines; ++b) words[b] = reader.fetch_inside(line + b);
-#pragma unroll
-        for (int b = 0; b < kLines; ++b) {
-          visit(line + b, words[b]);
-          if (((line + b + 1) & (group_lines - 1)) == 0 || line + b + 1 == lines) done((line + b) >> group_shift);
-        }
-        continue;
-      }
-#pragma unroll 1
-      for (int32_t one = line; one < line + kLines && one < end; ++one) {
-        visit(one, reader.fetch(one));
-        if (((one + 1) & (group_lines - 1)) == 0 || one + 1 == lines) done(one >> group_shift);
-      }
-    }
-  }
-}
-
-// Whether a line is the last one of its group.
-template <typename Row>
-TOKENDRAW_DEVICE bool ends_group(int32_t line) {
-  const auto& s = Row::shared();
-  return ((line + 1) & (s.settings.group_lines - 1)) == 0 || line + 1 == s.reader.lines();
-}
-
-// Lines that a warp looks at together, with this lane's logits of each. Where there is none its number is -1, and its
-// logits are -inf.
-template <typename Row>
-struct LineBatch {
-  static constexpr int kLines = Row::kBatch;
-  static constexpr int kWidth = Row::Reader::kWidth;
-  int32_t line[kLines];
-  float x[kLines][kWidth];
-};
-
-// Calls visit(batch) for the lines of those of the groups [first, last) that are `needed`, which each lane says of one:
-// of most rows they are few, so that a look at one after the other would take longer than what is done with them. The
-// lines of a group follow one another.
-template <typename Row, typename Needed, typename Visit>
-TOKENDRAW_DEVICE void visit_needed_batches(int32_t first, int32_t last, const Needed& needed, const Visit& visit) {
-  constexpr int kWave = Row::kWave;
-  using Batch = LineBatch<Row>;
-  static_assert(Row::kMaxGroups <= kWave * Row::kWarps, "a group for each lane of each warp");
-  using Groups = std::conditional_t<kWave == 32, uint32_t, uint64_t>;  // a bit for each lane's
-  const typename Row::Reader reader = Row::shared().reader;
-  const int32_t group_lines = Row::shared().settings.group_lines;
-  const int32_t group_shift = Row::shift_of(group_lines);
-  const int32_t first_group = first + static_cast<int32_t>(warp_index<kWave>());
-  const int32_t own = first_group + static_cast<int32_t>(lane_index<kWave>()) * Row::kWarps;
-  const bool wanted = own < last && needed(own);
-  // Groups at the row's ends have lines that are read logit by logit.
-  const bool whole = (own + 1) << group_shift <= reader.lines() && reader.is_inside(own << group_shift) &&
-                     reader.is_inside(((own + 1) << group_shift) - 1);
-  auto groups = static_cast<Groups>(platform::warp_ballot<kWave>(wanted && whole));
-  auto ends = static_cast<Groups>(platform::warp_ballot<kWave>(wanted && !whole));
-  const auto next_line_of = [&](Groups& left) {
-    const int32_t group = first_group + platform::first_bit(left) * Row::kWarps;
-    left &= left - 1;
-    return group << group_shift;
-  };
-  int32_t next = 0;
-  int32_t end = 0;
-  while (next < end || groups != 0) {
-    Batch batch;
-    platform::Words16 words[Batch::kLines];
-#pragma unroll
-    for (int b = 0; b < Batch::kLines; ++b) {
-      if (next == end && groups != 0) {
-        next = next_line_of(groups);
-        end = next + group_lines;
-      }
-      batch.line[b] = next < end ? next++ : -1;
-      words[b] = words_of_minus_infinity<Row::Reader::kStored>();
-      if (batch.line[b] >= 0) words[b] = reader.fetch_inside(batch.line[b]);
-    }
-    bool nan = false;
-#pragma unroll
-    for (int b = 0; b < Batch::kLines; ++b) reader.convert(words[b], batch.line[b], batch.x[b], nan);
-    visit(batch);
-  }
-  while (ends != 0) {
-    const int32_t first_line = next_line_of(ends);
-#pragma unroll 1
-    for (int32_t line = first_line; line < first_line + group_lines && line < reader.lines(); ++line) {
-      Batch batch;
-      bool nan = false;
-#pragma unroll
-      for (int b = 0; b < Batch::kLines; ++b) {
-        batch.line[b] = b == 0 ? line : -1;
-        const platform::Words16 words = b == 0 ? reader.fetch(line) : words_of_minus_infinity<Row::Reader::kStored>();
-        reader.convert(words, batch.line[b], batch.x[b], nan);
-      }
-      visit(batch);
-    }
-  }
-}
-
-// Calls visit(id, x) for the vectors of logits, x[i] being that of id + i, of the groups [first, last), and done(group)
-// after each of them. Work on a whole vector at once lets its memory accesses overlap.
-template <typename Row, Order kOrder, typename Visit, typename Done>
-TOKENDRAW_DEVICE void visit_vectors(int32_t first, int32_t last, const Visit& visit, const Done& done) {
-  const typename Row::Reader reader = Row::shared().reader;
-  visit_lines<Row, Row::kBatch, kOrder>(
-      reader, first, last,
-      [&](int32_t line, const platform::Words16& words) {
-        float x[Row::Reader::kWidth];
-        bool nan = false;
-        reader.convert(words, line, x, nan);
-        visit(reader.first_id(line), x);
-      },
-      done);
-}
-
-// The same for those of the groups that are `needed`.
-template <typename Row, typename Needed, typename Visit, typename Done>
-TOKENDRAW_DEVICE void visit_needed_vectors(int32_t first, int32_t last, const Needed& needed, const Visit& visit,
-                                           const Done& done) {
-  const auto& s = Row::shared();
-  const int32_t group_shift = Row::shift_of(s.settings.group_lines);
-  visit_needed_batches<Row>(first, last, needed, [&](const LineBatch<Row>& batch) {
-#pragma unroll
-    for (int b = 0; b < Row::kBatch; ++b) {
-      if (batch.line[b] < 0) continue;
-      visit(s.reader.first_id(batch.line[b]), batch.x[b]);
-      if (ends_group<Row>(batch.line[b])) done(batch.line[b] >> group_shift);
-    }
-  });
-}
-
-// The same by single logits: calls visit(id, x).
-template <typename Row, typename Needed, typename Visit, typename Done>
-TOKENDRAW_DEVICE void visit_needed_logits(int32_t first, int32_t last, const Needed& needed, const Visit& visit,
-                                          const Done& done) {
-  visit_needed_vectors<Row>(
-      first, last, needed,
-      [&](int32_t id, const float(&x)[Row::Reader::kWidth]) {
-#pragma unroll
-        for (int i = 0; i < Row::Reader::kWidth; ++i) visit(id + i, x[i]);
-      },
-      done);
-}
-
-// Those whose largest logit is at least `low`.
-template <typename Row, typename Visit, typename Done>
-TOKENDRAW_DEVICE void visit_vectors_from(float low, int32_t first, int32_t last, const Visit& visit, const Done& done) {
-  visit_needed_vectors<Row>(
-      first, last, [low](int32_t group) { return Row::shared().group_max[group] >= low; }, visit, done);
-}
-template <typename Row, typename Visit, typename Done>
-TOKENDRAW_DEVICE void visit_logits_from(float low, int32_t first, int32_t last, const Visit& visit, const Done& done) {
-  visit_needed_logits<Row>(
-      first, last, [low](int32_t group) { return Row::shared().group_max[group] >= low; }, visit, done);
-}
 
 // Of sums of 64 bits, which are below 2^52 in a lane, since it has at most 2^9 logits of a group: that of a group's
 // lanes, where it belongs.
@@ -199,13 +20,13 @@ template <typename Row>
 class GroupSums {
  public:
   TOKENDRAW_DEVICE explicit GroupSums(uint64_t* of_group) : of_group_(of_group) {}
-  // A line of -1 is none.
-  TOKENDRAW_DEVICE void add(int32_t line, uint64_t of_lane) {
-    if (line < 0) return;
+  // That of a batch's line; 0 if there is no such line.
+  TOKENDRAW_DEVICE void add(const LineBatch<Row>& batch, int b, uint64_t of_lane) {
     sum_ += of_lane;
-    if (!ends_group<Row>(line)) return;
-    finish_group<Row::kWave>(of_group_, line >> Row::shift_of(Row::shared().settings.group_lines), sum_);
-    sum_ = 0;
+    batch.finish(b, [&](int32_t group) {
+      finish_group<Row::kWave>(of_group_, group, sum_);
+      sum_ = 0;
+    });
   }
 
  private:
@@ -234,8 +55,12 @@ struct CutTest {
   TOKENDRAW_DEVICE explicit CutTest(uint64_t cut)
       : x(cut == 0 ? -draw::infinity() : draw::rank_key_logit(cut)),
         id(cut == 0 ? -1 : static_cast<int32_t>(draw::rank_key_id(cut) & 0x7fffffffu)) {}
+  // Without a branch, after which lanes would wait for one another.
   TOKENDRAW_DEVICE bool keeps(int32_t other_id, float other_x) const {
-    return other_x > x || (other_x == x && other_id <= id);
+    const bool above = other_x > x;
+    const bool at = other_x == x;
+    const bool early = other_id <= id;
+    return above | (at & early);
   }
   // Whether a group may have a key that is kept: by its largest logit, as if the first id had it.
   template <typename Row>
@@ -261,7 +86,7 @@ TOKENDRAW_DEVICE_CALL void sum_masses_from(uint64_t cut, int32_t first, int32_t 
   const CutTest test(cut);
   const auto reached = [test](int32_t group) { return test.reaches<Row>(group); };
   clear_other_groups<Row>(first, last, reached, group_mass);
-  const auto& reader = Row::shared().reader;
+  const typename Row::Reader reader = Row::shared().reader;
   GroupSums<Row> sums(group_mass);
   visit_needed_batches<Row>(first, last, reached, [&](const LineBatch<Row>& batch) {
     ThreadMass<kWave> mass[Row::kBatch];
@@ -271,12 +96,12 @@ TOKENDRAW_DEVICE_CALL void sum_masses_from(uint64_t cut, int32_t first, int32_t 
 #pragma unroll
       for (int i = 0; i < Row::Reader::kWidth; ++i) {
         const float x = batch.x[b][i];
-        const float finite = -platform::max_number(-x, -kLargestFinite);
-        mass[b].add(test.keeps(id + i, x) ? rule.exponent(finite) : kNoWeight);
+        const float y = rule.exponent(-platform::max_number(-x, -kLargestFinite));
+        mass[b].add(test.keeps(id + i, x) ? y : kNoWeight);
       }
     }
 #pragma unroll
-    for (int b = 0; b < Row::kBatch; ++b) sums.add(batch.line[b], mass[b].value());
+    for (int b = 0; b < Row::kBatch; ++b) sums.add(batch, b, mass[b].value());
   });
 }
 
@@ -330,29 +155,35 @@ TOKENDRAW_DEVICE_CALL void sum_masses(int32_t first, int32_t last, uint64_t* gro
   using Map = BucketMap<Row::kBuckets>;
   const WeightRule rule = Row::shared().rule;
   if (rule.infinite()) return sum_masses_from<Row>(0, first, last, group_mass);
-  ThreadMass<kWave> mass;
   uint64_t light = 0;  // of the last bucket, to which most of a peaked row belongs: all but what is heavy
-  const auto visit = [&](int32_t, const float(&x)[kWidth]) {
-    float y[kWidth];
+  GroupSums<Row> sums(group_mass);
+  visit_batches_backward<Row>(first, last, [&](const LineBatch<Row>& batch) {
+    float y[Row::kBatch][kWidth];
+    ThreadMass<kWave> mass[Row::kBatch];
     bool any = false;
 #pragma unroll
-    for (int i = 0; i < kWidth; ++i) {
-      y[i] = rule.exponent(x[i]);
-      mass.add(y[i]);
-      any = any || y[i] > Map::kLightest;
+    for (int b = 0; b < Row::kBatch; ++b) {
+#pragma unroll
+      for (int i = 0; i < kWidth; ++i) {
+        y[b][i] = rule.exponent(batch.x[b][i]);
+        mass[b].add(y[b][i]);
+        any = any || y[b][i] > Map::kLightest;
+      }
     }
     if constexpr (kHistogram) {
-      if (platform::warp_ballot<kWave>(any) == 0) return;
-      uint32_t heavy = 0;
+      const bool heavies = platform::warp_ballot<kWave>(any) != 0;
 #pragma unroll
-      for (int i = 0; i < kWidth; ++i) heavy |= y[i] > Map::kLightest ? uint32_t{1} << i : 0;
-      light -= add_heavy<Row>(y, heavy);
+      for (int b = 0; b < Row::kBatch; ++b) {
+        light += mass[b].value();
+        if (!heavies) continue;
+        uint32_t heavy = 0;
+#pragma unroll
+        for (int i = 0; i < kWidth; ++i) heavy |= y[b][i] > Map::kLightest ? uint32_t{1} << i : 0;
+        light -= add_heavy<Row>(y[b], heavy);
+      }
     }
-  };
-  visit_vectors<Row, Order::kBackward>(first, last, visit, [&](int32_t group) {
-    if constexpr (kHistogram) light += mass.value();
-    finish_group<kWave>(group_mass, group, mass.value());
-    mass = {};
+#pragma unroll
+    for (int b = 0; b < Row::kBatch; ++b) sums.add(batch, b, mass[b].value());
   });
   if constexpr (kHistogram) {
     light = warp_sum<kWave>(light);

@@ -24,7 +24,10 @@ struct AboveKey {
     x = draw::from_ordered_bits(bits);  // NaN, with which nothing compares, if q is above every logit's key
   }
   TOKENDRAW_DEVICE bool has(int32_t id, float other_x) const {
-    return other_x > x || (other_x == x && static_cast<uint32_t>(id) < end_id);
+    const bool above = other_x > x;  // without a branch, as in CutTest
+    const bool at = other_x == x;
+    const bool early = static_cast<uint32_t>(id) < end_id;
+    return above | (at & early);
   }
 };
 
