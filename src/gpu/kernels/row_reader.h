@@ -161,16 +161,30 @@ class RowReader {
     const uint32_t allowed = mask_ != nullptr ? bits_from(mask_, id) : ~uint32_t{0};
     const uint32_t biased = bias_list_.listed != nullptr ? bits_from(bias_list_.listed, id) : 0;
     const uint32_t punished = history_.listed != nullptr ? bits_from(history_.listed, id) : 0;
+    uint32_t listed = 0;  // bit i: a list has id + i
 #pragma unroll
     for (int i = 0; i < kWidth; ++i) {
       if (!in_row(id + i)) continue;
       x[i] = draw::nan_to_minus_infinity(x[i], nan);
       if ((allowed >> i & 1u) == 0) x[i] = -draw::infinity();
       if (bias_ != nullptr) x[i] = draw::apply_bias(x[i], bias_[id + i]);
-      if ((biased >> i & 1u) != 0) x[i] = with_listed_bias(id + i, x[i]);
-      if ((punished >> i & 1u) != 0) x[i] = with_penalties(id + i, x[i]);
-      x[i] = draw::nan_to_minus_infinity(x[i], nan);
+      listed |= (biased | punished) & (1u << i);
     }
+    // Few logits are, so the code for one of them stands here once and not for each of a vector.
+#pragma unroll 1
+    for (; listed != 0; listed &= listed - 1) {
+      const uint32_t bit = listed & (0u - listed);
+      const int32_t place = 31 - platform::leading_zeros(bit);
+      float value = x[0];
+#pragma unroll
+      for (int i = 1; i < kWidth; ++i) value = place == i ? x[i] : value;
+      if ((biased & bit) != 0) value = with_listed_bias(id + place, value);
+      if ((punished & bit) != 0) value = with_penalties(id + place, value);
+#pragma unroll
+      for (int i = 0; i < kWidth; ++i) x[i] = place == i ? value : x[i];
+    }
+#pragma unroll
+    for (int i = 0; i < kWidth; ++i) x[i] = draw::nan_to_minus_infinity(x[i], nan);
   }
 
   TOKENDRAW_DEVICE static bool bit_at(const uint32_t* words, int32_t id) {
