@@ -55,15 +55,22 @@ TOKENDRAW_DEVICE_CALL RoughCut find_rough_cut(uint64_t beyond, uint64_t total) {
     return platform::exp2_estimate(float{kWeightBits} - above_middle - below_top * (1.0f / RoughRow::kPerUnit));
   };
   const float unit = draw::bits_float(static_cast<uint32_t>(127 - rough.bits) << 23);  // 2^-bits
-  const auto mass_of = [&](uint32_t i) {
-    const uint32_t sum = s.rough[static_cast<uint32_t>(bottom + static_cast<int32_t>(i)) & (kRoughRowBuckets - 1)];
-    return static_cast<uint64_t>(static_cast<float>(sum) * unit * weight_of(i));
+  const auto counted = [&](uint32_t i) -> uint32_t& {
+    return s.rough[static_cast<uint32_t>(bottom + static_cast<int32_t>(i)) & (kRoughRowBuckets - 1)];
   };
+  // A thread's buckets become what they weigh, as floats.
   const uint32_t thread = platform::thread_index();
   const uint32_t first = kEach * thread;
-  uint64_t own = 0;
+  float of_thread = 0.0f;
 #pragma unroll 4
-  for (uint32_t i = 0; i < kEach; ++i) own += mass_of(first + ((i + thread) & (kEach - 1)));  // of different banks
+  for (uint32_t i = 0; i < kEach; ++i) {
+    const uint32_t bucket = first + ((i + thread) & (kEach - 1));  // of different banks
+    const float mass = static_cast<float>(counted(bucket)) * unit * weight_of(bucket);
+    counted(bucket) = draw::float_bits(mass);
+    of_thread += mass;
+  }
+  const auto mass_of = [&](uint32_t i) { return draw::bits_float(counted(i)); };
+  const auto own = static_cast<uint64_t>(of_thread);
   const auto sums = Row::BlockOf::exclusive_sum(own);
   // Where the sums, from the lightest on, reach `want`: the bucket, and how much of it.
   struct Place {
@@ -72,18 +79,19 @@ TOKENDRAW_DEVICE_CALL RoughCut find_rough_cut(uint64_t beyond, uint64_t total) {
   };
   const auto place_of = [&](uint64_t want) {
     const bool mine = sums.first < want && want - sums.first <= own;
+    const auto of_own = static_cast<float>(want - sums.first);
     uint32_t bucket = first;
-    uint64_t up_to = sums.first;
-    uint64_t before = sums.first;
+    float before = 0.0f;
     if (mine) {
-#pragma unroll 4
-      for (uint32_t i = 0; i < kEach; ++i) {
+      float up_to = 0.0f;
+#pragma unroll
+      for (uint32_t i = 0; i < kEach - 1; ++i) {
         up_to += mass_of(first + i);
-        bucket += up_to < want ? 1 : 0;
-        before = up_to < want ? up_to : before;
+        bucket += up_to < of_own ? 1 : 0;
+        before = up_to < of_own ? up_to : before;
       }
     }
-    const float share = draw::div_rn(static_cast<float>(want - before), static_cast<float>(mass_of(bucket) + 1));
+    const float share = draw::div_rn(of_own - before, mass_of(bucket) + 1.0f);
     const auto found = Row::BlockOf::broadcast(mine, bucket, draw::float_bits(share < 1.0f ? share : 1.0f));
     return Place{static_cast<uint32_t>(found.first), draw::bits_float(static_cast<uint32_t>(found.second))};
   };
@@ -92,7 +100,8 @@ TOKENDRAW_DEVICE_CALL RoughCut find_rough_cut(uint64_t beyond, uint64_t total) {
   // weight, times the mass.
   constexpr float kDeviations = 2.5f;
   const uint64_t of_all = total >> (kHeavyBits - 2);  // what is heavier has been counted for sure
-  const auto of_cut = static_cast<uint64_t>(weight_of(place_of(beyond).bucket)) + 1;
+  const uint32_t cut_bucket = place_of(beyond).bucket;
+  const auto of_cut = static_cast<uint64_t>(weight_of(cut_bucket)) + 1;
   const float variance_bits = log2_near(of_cut < of_all ? of_cut : of_all) + log2_near(beyond) +
                               log2_near(static_cast<uint64_t>(kOneOf - 1)) + 0.3f;
   auto off = static_cast<uint64_t>(kDeviations * platform::exp2_estimate(0.5f * variance_bits)) + (beyond >> 12);
@@ -100,17 +109,30 @@ TOKENDRAW_DEVICE_CALL RoughCut find_rough_cut(uint64_t beyond, uint64_t total) {
   off = off < listable ? off : listable;
   const Place low = place_of(beyond > off + 1 ? beyond - off : 1);
   const Place high = place_of(beyond + off < sums.second ? beyond + off : sums.second);
-  // Whole buckets, since what lies in one may be one value; but not where they are a part of many.
+  // Whole buckets, since what lies in one may be one value; but not where they are a part of many, beside the cut's.
   constexpr uint32_t kMany = 3;
   const bool many = high.bucket - low.bucket >= kMany;
-  const auto at = [bottom](const Place& place, float share) {
+  const auto end = [&](const Place& place, float of_whole) {
+    const float share = many && place.bucket != cut_bucket ? place.share : of_whole;
     return static_cast<float>(bottom + static_cast<int32_t>(place.bucket)) - 0.5f + share;
   };
-  return {rough.range_of(at(low, many ? low.share : 0.0f), at(high, many ? high.share : 1.0f), rule.max), of_cut};
+  return {rough.range_of(end(low, 0.0f), end(high, 1.0f), rule.max), of_cut};
 }
 
-// Lists those of this lane's logits that are in [low, high]: a place is asked for once for all lines, since all lanes
-// wait for it.
+// values[number % kCount], kCount being a power of two, of values in registers: by halves.
+template <int kCount, typename T>
+TOKENDRAW_DEVICE T picked(const T* values, uint32_t number) {
+  if constexpr (kCount == 1) {
+    return values[0];
+  } else {
+    const T lower = picked<kCount / 2>(values, number);
+    const T upper = picked<kCount / 2>(values + kCount / 2, number);
+    return (number & (kCount / 2)) != 0 ? upper : lower;
+  }
+}
+
+// Lists those of this lane's logits that are in [low, high], where low is finite: a place is asked for once for all
+// lines, since all lanes wait for it.
 template <typename Row>
 TOKENDRAW_DEVICE void list_hits_of_batch(const LineBatch<Row>& batch, float low, float high) {
   constexpr int kWave = Row::kWave;
@@ -118,7 +140,13 @@ TOKENDRAW_DEVICE void list_hits_of_batch(const LineBatch<Row>& batch, float low,
   static_assert(Row::kBatch * kWidth <= 32);
   uint32_t hits = 0;  // bit b * kWidth + i: x[b][i]
 #pragma unroll
-  for (int b = 0; b < Row::kBatch; ++b) hits |= hits_in(batch.x[b], low, high) << (b * kWidth);
+  for (int b = 0; b < Row::kBatch; ++b) {
+#pragma unroll
+    for (int i = 0; i < kWidth; ++i) {
+      const bool hit = batch.x[b][i] >= low && batch.x[b][i] <= high;
+      hits |= hit ? uint32_t{1} << (b * kWidth + i) : 0;
+    }
+  }
   // Where most lanes have some, as where logits are equal, the list is soon full.
   const int lanes = platform::count_bits(platform::warp_ballot<kWave>(hits != 0));
   if (lanes > kWave / 4 && list_is_full<Row>()) return;
@@ -126,18 +154,13 @@ TOKENDRAW_DEVICE void list_hits_of_batch(const LineBatch<Row>& batch, float low,
   auto& s = Row::shared();
   uint32_t place = platform::atomic_add(&s.listed, static_cast<uint32_t>(platform::count_bits(hits)));
   for (; hits != 0 && place < list_limit<Row>(); hits &= hits - 1) {
-    const uint32_t bit = hits & (0u - hits);
-    float x = 0.0f;
-    int32_t id = 0;
+    const auto number = static_cast<uint32_t>(platform::first_bit(hits));
+    float of_line[Row::kBatch];
 #pragma unroll
-    for (int b = 0; b < Row::kBatch; ++b) {
-#pragma unroll
-      for (int i = 0; i < kWidth; ++i) {
-        const bool is_it = bit == 1u << (b * kWidth + i);
-        x = is_it ? batch.x[b][i] : x;
-        id = is_it ? s.reader.first_id(batch.line[b]) + i : id;
-      }
-    }
+    for (int b = 0; b < Row::kBatch; ++b) of_line[b] = picked<kWidth>(batch.x[b], number);
+    const auto x = picked<Row::kBatch>(of_line, number / kWidth);
+    const auto line = picked<Row::kBatch>(batch.line, number / kWidth);
+    const int32_t id = s.reader.first_id(line) + static_cast<int32_t>(number % kWidth);
     s.keys[place++] = draw::rank_key(draw::add_rn(x, 0.0f), static_cast<uint32_t>(id));
   }
 }
@@ -190,8 +213,7 @@ TOKENDRAW_DEVICE_CALL RangeFound sum_beside_range(const LogitRange& range, float
         total += seen.value();
       }
     }
-#pragma unroll
-    for (int b = 0; b < Row::kBatch; ++b) sums_above.add(batch, b, above[b].value());
+    sums_above.add(batch, above);
     if (any) list_hits_of_batch<Row>(batch, low, high);
   });
   platform::block_barrier();
@@ -199,42 +221,53 @@ TOKENDRAW_DEVICE_CALL RangeFound sum_beside_range(const LogitRange& range, float
   return {sums.first, sums.second, s.listed};
 }
 
-// The cut in a range with more logits than a list takes, what lies above it being known by group; 0 if the range does
-// not reach the goal. What is kept becomes part of the group masses.
+// The cut in a range with more logits than a list takes, of which it has some; what lies above it is known by group. 0
+// if the range does not reach the goal, or the goal's slack could change the cut. What is kept becomes part of the
+// group masses.
 template <typename Row>
-TOKENDRAW_DEVICE_CALL uint64_t cut_crowded_range(const LogitRange& range, uint64_t goal) {
+TOKENDRAW_DEVICE_CALL uint64_t cut_crowded_range(const LogitRange& range, const Goal& goal) {
   auto& s = Row::shared();
-  const BitRange extent = tighten<Row>({draw::ordered_bits(range.low), draw::ordered_bits(range.high)});
-  if (extent.low != extent.high) {
-    const uint64_t cut = find_cut_in<Row>(Measure::kMass, goal, extent, false, false);
-    if (cut != 0) sum_all_masses<Row>(cut);
-    return cut;
+  const float low = range.low;
+  const float high = range.high;
+  if (listed_are_equal<Row>(list_limit<Row>())) {
+    // Then all are, most likely, and how many of them are wanted says which, in the order of ids.
+    const float x = draw::rank_key_logit(s.keys[0]);
+    const uint64_t weight = s.rule.weight(x);
+    if (weight == 0) return 0;
+    const uint64_t wanted = (goal.least + weight - 1) / weight;
+    if ((goal.least + goal.slack + weight - 1) / weight != wanted) return 0;
+    const auto thread = static_cast<int32_t>(platform::thread_index());
+    if (thread < Row::groups()) s.inside[thread] = 0;
+    platform::block_barrier();
+    uint32_t count = 0;
+    bool others = false;
+    visit_logits_from<Row>(
+        low, 0, Row::groups(),
+        [&](int32_t, float y) {
+          count += y == x ? 1 : 0;
+          others = others || (y >= low && y <= high && y != x);
+        },
+        [&](int32_t group) {
+          const uint32_t of_group = platform::warp_add<Row::kWave>(count);
+          if (lane_index<Row::kWave>() == 0) s.inside[group] = of_group;
+          count = 0;
+        });
+    if (!platform::block_any(others)) {
+      const uint64_t own = thread < Row::groups() ? s.inside[thread] : 0;
+      const auto ties = Row::BlockOf::exclusive_sum(own);
+      if (wanted > ties.second) return 0;
+      if (own > 0) s.group_mass[thread] += weight * kept_ties(wanted, ties.first, own);
+      const FoundInRow last = find_in_row<Row>(
+          own, [wanted](uint64_t) { return wanted - 1; }, [x](int32_t, float y) { return y == x ? 1 : 0; });
+      platform::block_barrier();
+      return draw::rank_key(x, static_cast<uint32_t>(last.found.id));
+    }
   }
-  // All are equal, so how many of them are wanted says which, in the order of ids.
-  const float x = draw::from_ordered_bits(extent.low);
-  const auto thread = static_cast<int32_t>(platform::thread_index());
-  const uint64_t weight = s.rule.weight(x);
-  if (weight == 0) return 0;
-  const uint64_t wanted = (goal + weight - 1) / weight;
-  if (thread < Row::groups()) s.inside[thread] = 0;
-  platform::block_barrier();
-  uint32_t count = 0;
-  visit_logits_from<Row>(
-      x, 0, Row::groups(), [&](int32_t, float y) { count += y == x ? 1 : 0; },
-      [&](int32_t group) {
-        const uint32_t of_group = platform::warp_add<Row::kWave>(count);
-        if (lane_index<Row::kWave>() == 0) s.inside[group] = of_group;
-        count = 0;
-      });
-  platform::block_barrier();
-  const uint64_t own = thread < Row::groups() ? s.inside[thread] : 0;
-  const auto ties = Row::BlockOf::exclusive_sum(own);
-  if (wanted > ties.second) return 0;
-  if (own > 0) s.group_mass[thread] += weight * kept_ties(wanted, ties.first, own);
-  const FoundInRow last = find_in_row<Row>(
-      own, [wanted](uint64_t) { return wanted - 1; }, [x](int32_t, float y) { return y == x ? 1 : 0; });
-  platform::block_barrier();
-  return draw::rank_key(x, static_cast<uint32_t>(last.found.id));
+  if (goal.slack != 0) return 0;
+  const BitRange bits = {draw::ordered_bits(low), draw::ordered_bits(draw::add_rn(high, 0.0f))};
+  const uint64_t cut = find_cut_in<Row>(Measure::kMass, goal.least, bits, false, false);
+  if (cut != 0) sum_all_masses<Row>(cut);
+  return cut;
 }
 
 // What is known exactly of a row's mass while its cut is looked for.
@@ -261,7 +294,6 @@ TOKENDRAW_DEVICE_CALL uint64_t search_by_estimates() {
   const uint64_t off = row.alike + row.apart;
   int known = s.settings.wants_logprob ? kAll : 8 * off > rough.weight ? kSeen : kNothing;
   uint64_t cut = 0;
-  uint64_t crowded = 0;  // the goal in a range with more logits than a list takes
 #pragma unroll 1
   for (int pass = 0; pass < kMostPasses && cut == 0; ++pass) {
     if (!(range.low <= range.high && range.low > -draw::infinity())) return 0;
@@ -288,22 +320,25 @@ TOKENDRAW_DEVICE_CALL uint64_t search_by_estimates() {
       continue;
     }
     CutInRange in_range = {0, found.inside == 0};
-    if (found.inside > list_limit<Row>()) {
-      if (error == 0) {
-        crowded = least - found.above;
-        break;
+    const bool crowded = found.inside > list_limit<Row>();
+    if (found.above < least && found.inside > 0) {
+      const Goal goal = {least - found.above, most - least};
+      if (crowded) {
+        in_range.cut = cut_crowded_range<Row>(range, goal);
+      } else {
+        in_range = cut_list<Row>(found.inside, range, goal);
       }
-    } else if (found.above < least && found.inside > 0) {
-      in_range = cut_list<Row>(found.inside, range, {least - found.above, most - least});
     }
     cut = in_range.cut;
     if (in_range.has_too_little) {
       range = {draw::sub_rn(range.low, width), range.low};
+    } else if (crowded && error == 0) {
+      break;
     } else {
-      known = known == kNothing ? kSeen : kAll;
+      known = known == kNothing && !crowded ? kSeen : kAll;
     }
   }
-  return crowded != 0 ? cut_crowded_range<Row>(range, crowded) : cut;
+  return cut;
 }
 
 }  // namespace tokendraw::gpu

@@ -20,16 +20,30 @@ template <typename Row>
 class GroupSums {
  public:
   TOKENDRAW_DEVICE explicit GroupSums(uint64_t* of_group) : of_group_(of_group) {}
-  // That of a batch's line; 0 if there is no such line.
-  TOKENDRAW_DEVICE void add(const LineBatch<Row>& batch, int b, uint64_t of_lane) {
-    sum_ += of_lane;
+  // Those of a batch's lines; 0 where there is no such line.
+  TOKENDRAW_DEVICE void add(const LineBatch<Row>& batch, const ThreadMass<Row::kWave> (&of_lane)[Row::kBatch]) {
+    constexpr uint32_t kLast = uint32_t{1} << (Row::kBatch - 1);
+    if ((batch.ends & (kLast - 1)) == 0) {  // all of one group
+#pragma unroll
+      for (int b = 0; b < Row::kBatch; ++b) sum_ += of_lane[b].value();
+      finish(batch, Row::kBatch - 1);
+      return;
+    }
+#pragma unroll
+    for (int b = 0; b < Row::kBatch; ++b) {
+      sum_ += of_lane[b].value();
+      finish(batch, b);
+    }
+  }
+
+ private:
+  TOKENDRAW_DEVICE void finish(const LineBatch<Row>& batch, int b) {
     batch.finish(b, [&](int32_t group) {
       finish_group<Row::kWave>(of_group_, group, sum_);
       sum_ = 0;
     });
   }
 
- private:
   uint64_t* of_group_;
   uint64_t sum_ = 0;
 };
@@ -100,8 +114,7 @@ TOKENDRAW_DEVICE_CALL void sum_masses_from(uint64_t cut, int32_t first, int32_t 
         mass[b].add(test.keeps(id + i, x) ? y : kNoWeight);
       }
     }
-#pragma unroll
-    for (int b = 0; b < Row::kBatch; ++b) sums.add(batch, b, mass[b].value());
+    sums.add(batch, mass);
   });
 }
 
@@ -182,8 +195,7 @@ TOKENDRAW_DEVICE_CALL void sum_masses(int32_t first, int32_t last, uint64_t* gro
         light -= add_heavy<Row>(y[b], heavy);
       }
     }
-#pragma unroll
-    for (int b = 0; b < Row::kBatch; ++b) sums.add(batch, b, mass[b].value());
+    sums.add(batch, mass);
   });
   if constexpr (kHistogram) {
     light = warp_sum<kWave>(light);

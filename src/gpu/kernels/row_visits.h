@@ -154,16 +154,30 @@ TOKENDRAW_DEVICE void visit_needed_batches(int32_t first, int32_t last, const Ne
     batch.ends = 0;
     batch.group_shift = group_shift;
     platform::Words16 words[Batch::kLines];
-#pragma unroll
-    for (int b = 0; b < Batch::kLines; ++b) {
-      if (next == end && groups != 0) {
+    if (group_lines >= Batch::kLines) {  // all of one group
+      if (next == end) {
         next = next_line_of(groups);
         end = next + group_lines;
       }
-      batch.line[b] = next < end ? next++ : -1;
-      if (batch.line[b] >= 0 && next == end) batch.ends |= uint32_t{1} << b;
-      words[b] = words_of_minus_infinity<Row::Reader::kStored>();
-      if (batch.line[b] >= 0) words[b] = reader.fetch_inside(batch.line[b]);
+#pragma unroll
+      for (int b = 0; b < Batch::kLines; ++b) {
+        batch.line[b] = next + b;
+        words[b] = reader.fetch_inside(next + b);
+      }
+      next += Batch::kLines;
+      if (next == end) batch.ends = uint32_t{1} << (Batch::kLines - 1);
+    } else {
+#pragma unroll
+      for (int b = 0; b < Batch::kLines; ++b) {
+        if (next == end && groups != 0) {
+          next = next_line_of(groups);
+          end = next + group_lines;
+        }
+        batch.line[b] = next < end ? next++ : -1;
+        if (batch.line[b] >= 0 && next == end) batch.ends |= uint32_t{1} << b;
+        words[b] = words_of_minus_infinity<Row::Reader::kStored>();
+        if (batch.line[b] >= 0) words[b] = reader.fetch_inside(batch.line[b]);
+      }
     }
     bool nan = false;
 #pragma unroll

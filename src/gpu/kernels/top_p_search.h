@@ -20,17 +20,21 @@ TOKENDRAW_DEVICE void add_to_group(uint64_t key) {
   platform::add_in_shared(&s.group_mass[line >> Row::shift_of(s.settings.group_lines)], weight);
 }
 
-// Of a long list: keeps the keys of the bucket, of a finer histogram, in which the mass reaches *goal, which becomes
-// what is left of it there. What is above belongs to the group masses. Returns the size: 0 if the goal is not reached.
+// Of a long list of keys in [low, high]: keeps those of the bucket, of a finer histogram, in which the mass reaches
+// *goal, which becomes what is left of it there. What is above belongs to the group masses. Returns the size: 0 if the
+// goal is not reached.
 template <typename Row>
-TOKENDRAW_DEVICE_CALL uint32_t narrow_list(uint32_t n, const LogitRange& range, uint64_t* goal) {
+TOKENDRAW_DEVICE_CALL uint32_t narrow_list(uint32_t n, uint64_t low, uint64_t high, uint64_t* goal) {
   auto& s = Row::shared();
   constexpr uint32_t kEach = (Row::kListCapacity + Row::kThreads - 1) / Row::kThreads;
   const uint32_t thread = platform::thread_index();
-  const uint32_t low = draw::ordered_bits(range.low);
-  const uint32_t high = draw::ordered_bits(range.high);
-  uint32_t shift = 0;
-  while (((high - low) >> shift) >= Row::kBuckets) ++shift;
+  const uint64_t span = high - low;
+  const auto upper = static_cast<uint32_t>(span >> 32);
+  const int bits =
+      64 - (upper != 0 ? platform::leading_zeros(upper) : 32 + platform::leading_zeros(static_cast<uint32_t>(span)));
+  constexpr int kBucketBits = 10;
+  static_assert(Row::kBuckets == 1 << kBucketBits);
+  const int shift = bits > kBucketBits ? bits - kBucketBits : 0;
   uint64_t keys[kEach];
   uint64_t weights[kEach];
   uint32_t buckets[kEach];
@@ -39,7 +43,7 @@ TOKENDRAW_DEVICE_CALL uint32_t narrow_list(uint32_t n, const LogitRange& range, 
     const uint32_t place = i * Row::kThreads + thread;
     keys[i] = place < n ? s.keys[place] : 0;
     weights[i] = place < n ? s.rule.finite_weight(draw::rank_key_logit(keys[i])) : 0;
-    buckets[i] = place < n ? (high - static_cast<uint32_t>(keys[i] >> 32)) >> shift : place % Row::kBuckets;
+    buckets[i] = place < n ? static_cast<uint32_t>((high - keys[i]) >> shift) : place % Row::kBuckets;
   }
   clear_histogram<Row>();  // takes the list's place
   s.histogram.template add_all<kEach>(buckets, weights);
@@ -57,6 +61,18 @@ TOKENDRAW_DEVICE_CALL uint32_t narrow_list(uint32_t n, const LogitRange& range, 
   platform::block_barrier();
   *goal = bucket.goal;
   return s.listed;
+}
+
+// Whether the first n > 0 keys of the list have the same logit. No barrier.
+template <typename Row>
+TOKENDRAW_DEVICE bool listed_are_equal(uint32_t n) {
+  const auto& s = Row::shared();
+  const float x = draw::rank_key_logit(s.keys[0]);
+  bool differ = false;
+  for (uint32_t i = platform::thread_index(); i < n; i += Row::kThreads) {
+    differ = differ || draw::rank_key_logit(s.keys[i]) != x;
+  }
+  return !platform::block_any(differ);
 }
 
 // The mass that a cut is to reach in a range: at least `least`, and perhaps up to `slack` more.
@@ -82,9 +98,19 @@ TOKENDRAW_DEVICE uint64_t kept_ties(uint64_t most, uint64_t before, uint64_t tie
 template <typename Row>
 TOKENDRAW_DEVICE_CALL CutInRange cut_list(uint32_t n, const LogitRange& range, const Goal& goal) {
   auto& s = Row::shared();
+  constexpr uint32_t kLong = 2 * Row::kWave;
   uint64_t least = goal.least;
   platform::block_barrier();
-  if (n > 2 * Row::kWave) n = narrow_list<Row>(n, range, &least);
+  if (n > kLong) {
+    const uint32_t low = draw::ordered_bits(draw::add_rn(range.low, 0.0f));
+    const uint32_t high = draw::ordered_bits(draw::add_rn(range.high, 0.0f));
+    n = narrow_list<Row>(n, uint64_t{low} << 32, uint64_t{high} << 32 | ~uint32_t{0}, &least);
+  }
+  if (n > kLong && listed_are_equal<Row>(n)) {  // as most of what is so close together: those by id
+    const float x = draw::rank_key_logit(s.keys[0]);
+    const auto last = static_cast<uint32_t>(s.reader.vocab() - 1);
+    n = narrow_list<Row>(n, draw::rank_key(x, last), draw::rank_key(x, 0), &least);
+  }
   if (n == 0) return {0, true};
   block_sort_descending<Row, Row::kThreads, Row::kWave>(n);
   const Prefix prefix = prefix_of_list<Row>(n, n, 0, least);
