@@ -82,7 +82,6 @@ TOKENDRAW_DEVICE_CALL RowEstimate keep_estimates() {
 // becomes by how much the sums are off still.
 template <typename Row>
 TOKENDRAW_DEVICE_CALL bool refine_estimates(uint64_t distance, uint64_t own_error, uint64_t* off) {
-  constexpr int kWave = Row::kWave;
   auto& s = Row::shared();
   const auto thread = static_cast<int32_t>(platform::thread_index());
   if (distance <= 2 * cut_off<Row>()) return false;
@@ -97,17 +96,17 @@ TOKENDRAW_DEVICE_CALL bool refine_estimates(uint64_t distance, uint64_t own_erro
   if (thread < Row::groups()) s.inside[thread] = heavy ? 1 : 0;
   if (4 * static_cast<int32_t>(platform::block_count(heavy)) > 3 * Row::groups()) return false;
   const WeightRule rule = s.rule;
-  ThreadMass<kWave> mass;
-  visit_needed_vectors<Row>(
-      0, Row::groups(), [](int32_t group) { return Row::shared().inside[group] != 0; },
-      [&](int32_t, const float(&x)[Row::Reader::kWidth]) {
+  GroupSums<Row> sums(s.group_mass);
+  const auto is_heavy = [](int32_t group) { return Row::shared().inside[group] != 0; };
+  visit_needed_batches<Row>(0, Row::groups(), is_heavy, [&](const LineBatch<Row>& batch) {
+    ThreadMass<Row::kWave> mass[Row::kBatch];
 #pragma unroll
-        for (int i = 0; i < Row::Reader::kWidth; ++i) mass.add(rule.exponent(x[i]));
-      },
-      [&](int32_t group) {
-        finish_group<kWave>(Row::shared().group_mass, group, mass.value());
-        mass = {};
-      });
+    for (int b = 0; b < Row::kBatch; ++b) {
+#pragma unroll
+      for (int i = 0; i < Row::Reader::kWidth; ++i) mass[b].add(rule.exponent(batch.x[b][i]));
+    }
+    sums.add(batch, mass);
+  });
   platform::block_barrier();
   *off = rest + cut_off<Row>();
   return true;

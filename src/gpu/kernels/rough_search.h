@@ -189,8 +189,7 @@ TOKENDRAW_DEVICE_CALL RangeFound sum_beside_range(const LogitRange& range, float
   platform::block_barrier();
   uint64_t total = 0;
   GroupSums<Row> sums_above(s.group_mass);
-  const auto has_enough = [least](int32_t group) { return Row::shared().group_max[group] >= least; };
-  visit_needed_batches<Row>(0, Row::groups(), has_enough, [&](const LineBatch<Row>& batch) {
+  visit_needed_batches<Row>(0, Row::groups(), has_from<Row>(least), [&](const LineBatch<Row>& batch) {
     bool reaches = false;
 #pragma unroll
     for (int b = 0; b < Row::kBatch; ++b) {

@@ -58,8 +58,7 @@ TOKENDRAW_DEVICE void clear_other_groups(int32_t first, int32_t last, const Need
 }
 template <typename Row>
 TOKENDRAW_DEVICE void clear_groups_below(float low, int32_t first, int32_t last, uint64_t* of_group) {
-  clear_other_groups<Row>(
-      first, last, [low](int32_t group) { return Row::shared().group_max[group] >= low; }, of_group);
+  clear_other_groups<Row>(first, last, has_from<Row>(low), of_group);
 }
 
 // Which keys are at least a cut, without making the keys.

@@ -39,6 +39,11 @@ TOKENDRAW_DEVICE void visit_runs(const typename Row::Reader& reader, int32_t fir
   }
 }
 
+// Whether a line is the last of its group, of groups of a power of two of lines.
+TOKENDRAW_DEVICE bool ends_group(int32_t line, int32_t group_lines, int32_t lines) {
+  return ((line + 1) & (group_lines - 1)) == 0 || line + 1 == lines;
+}
+
 // Calls visit(line, words) for the lines of the groups [first, last), with the bits of this lane's logits, and
 // done(group) after each group.
 template <typename Row, int kLines, typename Visit, typename Done>
@@ -49,7 +54,7 @@ TOKENDRAW_DEVICE void visit_lines(const typename Row::Reader& reader, int32_t fi
   const int32_t lines = reader.lines();
   const auto visit_one = [&](int32_t line, const platform::Words16& words) {
     visit(line, words);
-    if (((line + 1) & (group_lines - 1)) == 0 || line + 1 == lines) done(line >> group_shift);
+    if (ends_group(line, group_lines, lines)) done(line >> group_shift);
   };
   visit_runs<Row, kLines, Order::kForward>(
       reader, first, last,
@@ -103,7 +108,7 @@ TOKENDRAW_DEVICE void visit_batches_backward(int32_t first, int32_t last, const 
   const int32_t group_lines = Row::shared().settings.group_lines;
   const int32_t group_shift = Row::shift_of(group_lines);
   const int32_t lines = reader.lines();
-  const auto ends_group = [&](int32_t line) { return ((line + 1) & (group_lines - 1)) == 0 || line + 1 == lines; };
+  const auto ends = [&](int32_t line) { return ends_group(line, group_lines, lines); };
   visit_runs<Row, Row::kBatch, Order::kBackward>(
       reader, first, last,
       [&](int32_t line, const platform::Words16(&words)[Row::kBatch]) {
@@ -114,12 +119,12 @@ TOKENDRAW_DEVICE void visit_batches_backward(int32_t first, int32_t last, const 
 #pragma unroll
         for (int b = 0; b < Row::kBatch; ++b) {
           batch.line[b] = line + b;
-          if (ends_group(line + b)) batch.ends |= uint32_t{1} << b;
+          if (ends(line + b)) batch.ends |= uint32_t{1} << b;
           reader.convert(words[b], line + b, batch.x[b], nan);
         }
         visit(batch);
       },
-      [&](int32_t line) { visit(batch_of_one<Row>(reader, line, ends_group(line), group_shift)); });
+      [&](int32_t line) { visit(batch_of_one<Row>(reader, line, ends(line), group_shift)); });
 }
 
 // Calls visit(batch) for the lines of those of the groups [first, last) that are `needed`, which each lane says of one:
@@ -147,7 +152,7 @@ TOKENDRAW_DEVICE void visit_needed_batches(int32_t first, int32_t last, const Ne
     left &= left - 1;
     return group << group_shift;
   };
-  int32_t next = 0;
+  int32_t next = 0;  // lines [next, end) of a group are left
   int32_t end = 0;
   while (next < end || groups != 0) {
     Batch batch;
@@ -223,16 +228,20 @@ TOKENDRAW_DEVICE void visit_needed_logits(int32_t first, int32_t last, const Nee
       done);
 }
 
-// Those whose largest logit is at least `low`.
+// Whether a group's largest logit is at least `low`.
+template <typename Row>
+TOKENDRAW_DEVICE auto has_from(float low) {
+  return [low](int32_t group) { return Row::shared().group_max[group] >= low; };
+}
+
+// Those of which that is so.
 template <typename Row, typename Visit, typename Done>
 TOKENDRAW_DEVICE void visit_vectors_from(float low, int32_t first, int32_t last, const Visit& visit, const Done& done) {
-  visit_needed_vectors<Row>(
-      first, last, [low](int32_t group) { return Row::shared().group_max[group] >= low; }, visit, done);
+  visit_needed_vectors<Row>(first, last, has_from<Row>(low), visit, done);
 }
 template <typename Row, typename Visit, typename Done>
 TOKENDRAW_DEVICE void visit_logits_from(float low, int32_t first, int32_t last, const Visit& visit, const Done& done) {
-  visit_needed_logits<Row>(
-      first, last, [low](int32_t group) { return Row::shared().group_max[group] >= low; }, visit, done);
+  visit_needed_logits<Row>(first, last, has_from<Row>(low), visit, done);
 }
 
 }  // namespace tokendraw::gpu

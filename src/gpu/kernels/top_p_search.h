@@ -148,28 +148,35 @@ TOKENDRAW_DEVICE_CALL BucketRange find_range() {
 template <typename Row, typename List>
 TOKENDRAW_DEVICE void sum_above_and_list(const LogitRange& range, int32_t first, int32_t last, uint64_t* group_above,
                                          const List& list) {
+  constexpr int kWidth = Row::Reader::kWidth;
+  const typename Row::Reader reader = Row::shared().reader;
   const WeightRule rule = Row::shared().rule;
-  ThreadMass<Row::kWave> above;
+  GroupSums<Row> sums(group_above);
   clear_groups_below<Row>(range.low, first, last, group_above);
-  visit_vectors_from<Row>(
-      range.low, first, last,
-      [&](int32_t id, const float(&x)[Row::Reader::kWidth]) {
-        bool any = false;
+  visit_needed_batches<Row>(first, last, has_from<Row>(range.low), [&](const LineBatch<Row>& batch) {
+    bool any = false;
 #pragma unroll
-        for (int i = 0; i < Row::Reader::kWidth; ++i) any = any || x[i] > range.high;
-        // In peaked rows most lines have none.
-        if (platform::warp_ballot<Row::kWave>(any) != 0) {
+    for (int b = 0; b < Row::kBatch; ++b) {
 #pragma unroll
-          for (int i = 0; i < Row::Reader::kWidth; ++i) {
-            above.add(x[i] > range.high ? rule.exponent(x[i]) : kNoWeight);
-          }
+      for (int i = 0; i < kWidth; ++i) any = any || batch.x[b][i] > range.high;
+    }
+    ThreadMass<Row::kWave> above[Row::kBatch];
+    // In peaked rows most batches have none.
+    if (platform::warp_ballot<Row::kWave>(any) != 0) {
+#pragma unroll
+      for (int b = 0; b < Row::kBatch; ++b) {
+#pragma unroll
+        for (int i = 0; i < kWidth; ++i) {
+          above[b].add(batch.x[b][i] > range.high ? rule.exponent(batch.x[b][i]) : kNoWeight);
         }
-        list(x, id);
-      },
-      [&](int32_t group) {
-        finish_group<Row::kWave>(group_above, group, above.value());
-        above = {};
-      });
+      }
+    }
+    sums.add(batch, above);
+#pragma unroll
+    for (int b = 0; b < Row::kBatch; ++b) {
+      if (batch.line[b] >= 0) list(batch.x[b], reader.first_id(batch.line[b]));
+    }
+  });
 }
 
 template <typename Row>
@@ -221,15 +228,11 @@ TOKENDRAW_DEVICE void search_shared_groups(const Arguments& a, int64_t row, int3
     state->high = range.logits.high;
   }
   uint64_t* list = a.list != nullptr ? a.list + row * plan::kGpuListCapacity : nullptr;
-  const auto list_hits = [&](const float(&x)[Row::Reader::kWidth], int32_t id) {
+  const auto list_in_memory = [&](const float(&x)[Row::Reader::kWidth], int32_t id) {
     if (list == nullptr) return;
     // One reservation for the warp: its blocks share the counter with others.
     constexpr int kWave = Row::kWave;
-    uint32_t hits = 0;
-#pragma unroll
-    for (int i = 0; i < Row::Reader::kWidth; ++i) {
-      hits |= x[i] >= range.logits.low && x[i] <= range.logits.high ? uint32_t{1} << i : 0;
-    }
+    const uint32_t hits = hits_in(x, range.logits.low, range.logits.high);
     if (platform::warp_ballot<kWave>(hits != 0) == 0) return;
     const auto own = static_cast<uint32_t>(platform::count_bits(hits));
     const auto up_to = static_cast<uint32_t>(warp_inclusive_sum<kWave>(own));
@@ -245,7 +248,7 @@ TOKENDRAW_DEVICE void search_shared_groups(const Arguments& a, int64_t row, int3
       ++place;
     }
   };
-  sum_above_and_list<Row>(range.logits, first, last, a.group_mass + row * kMaxGroups, list_hits);
+  sum_above_and_list<Row>(range.logits, first, last, a.group_mass + row * kMaxGroups, list_in_memory);
 }
 
 // The cut of such a row, by the one block that finishes it and knows the group masses, which become those of what it
