@@ -147,6 +147,7 @@ TOKENDRAW_DEVICE void visit_needed_batches(int32_t first, int32_t last, const Ne
                      reader.is_inside(((own + 1) << group_shift) - 1);
   auto groups = static_cast<Groups>(platform::warp_ballot<kWave>(wanted && whole));
   auto ends = static_cast<Groups>(platform::warp_ballot<kWave>(wanted && !whole));
+  platform::warp_barrier<kWave>();  // what `needed` looks at may become what is found of the groups
   const auto next_line_of = [&](Groups& left) {
     const int32_t group = first_group + platform::first_bit(left) * Row::kWarps;
     left &= left - 1;
