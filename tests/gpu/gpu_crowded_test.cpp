@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Rows in which more logits than a list takes could be kept: thousands of ties at the cut of top_k, flat rows of min_p.
+// Rows in which more logits than a list takes could be kept: thousands of ties at the cut of top_k or top_p, flat rows
+// of min_p.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -24,11 +25,13 @@ enum class Rows {
   kTwoValues,   // one in three is the larger
   kFewAbove,    // 20 different logits above thousands of ties
   kLateTies,    // the largest are equal, and none of them is in the first half
+  kNearTies,    // two values next to each other, the larger in the second half: what is listed first is equal
   kInfinite,    // the largest are infinite, and many
   kManyValues,  // flat, rounded to a grid
   kFlat,
 };
-constexpr const char* kNames[] = {"two_values", "few_above", "late_ties", "infinite", "many_values", "flat"};
+constexpr const char* kNames[] = {"two_values", "few_above",   "late_ties", "near_ties",
+                                  "infinite",   "many_values", "flat"};
 void PrintTo(Rows rows, std::ostream* out) { *out << kNames[static_cast<size_t>(rows)]; }
 
 std::vector<float> make_row(Rows rows) {
@@ -46,6 +49,9 @@ std::vector<float> make_row(Rows rows) {
         break;
       case Rows::kLateTies:
         row[i] = i > row.size() / 2 && i % 2 == 0 ? 3.0f : x;
+        break;
+      case Rows::kNearTies:
+        row[i] = i % 3 == 0 ? x - 2.0f : 2 * i < row.size() ? 1.0f : std::nextafter(1.0f, 2.0f);
         break;
       case Rows::kInfinite:
         row[i] = i % 3 == 1 ? INFINITY : x;
@@ -82,6 +88,7 @@ std::vector<RowSpec> cuts() {
     add(0, 1.0f, min_p);
     add(0, 0.6f, min_p);
   }
+  for (const float top_p : {0.1f, 0.5f, 0.8f, 0.97f}) add(0, top_p, 0.0f);
   return all;
 }
 
@@ -130,8 +137,8 @@ TEST_P(GpuCrowded, KeepsWhatTheReferenceDoes) {
 
 constexpr TokendrawTopPBase kAfterTopK = TOKENDRAW_TOP_P_AFTER_TOP_K;
 const auto kWays = testing::Values(TOKENDRAW_GPU_WAY_CLUSTER, TOKENDRAW_GPU_WAY_BLOCK, TOKENDRAW_GPU_WAY_SMALL_BLOCK);
-const auto kAllRows = testing::Values(Rows::kTwoValues, Rows::kFewAbove, Rows::kLateTies, Rows::kInfinite,
-                                      Rows::kManyValues, Rows::kFlat);
+const auto kAllRows = testing::Values(Rows::kTwoValues, Rows::kFewAbove, Rows::kLateTies, Rows::kNearTies,
+                                      Rows::kInfinite, Rows::kManyValues, Rows::kFlat);
 
 INSTANTIATE_TEST_SUITE_P(Floats, GpuCrowded,
                          testing::Combine(testing::Values(0), kWays, testing::Values(TOKENDRAW_DTYPE_F32),

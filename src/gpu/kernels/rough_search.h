@@ -84,7 +84,7 @@ TOKENDRAW_DEVICE_CALL RoughCut find_rough_cut(uint64_t beyond, uint64_t total) {
     float before = 0.0f;
     if (mine) {
       float up_to = 0.0f;
-#pragma unroll
+#pragma unroll platform::kLoadsAtOnce
       for (uint32_t i = 0; i < kEach - 1; ++i) {
         up_to += mass_of(first + i);
         bucket += up_to < of_own ? 1 : 0;
@@ -293,6 +293,7 @@ TOKENDRAW_DEVICE_CALL uint64_t search_by_estimates() {
   const uint64_t off = row.alike + row.apart;
   int known = s.settings.wants_logprob ? kAll : 8 * off > rough.weight ? kSeen : kNothing;
   uint64_t cut = 0;
+  Goal crowded = {0, 0};  // in a range with more logits than a list takes
 #pragma unroll 1
   for (int pass = 0; pass < kMostPasses && cut == 0; ++pass) {
     if (!(range.low <= range.high && range.low > -draw::infinity())) return 0;
@@ -319,25 +320,33 @@ TOKENDRAW_DEVICE_CALL uint64_t search_by_estimates() {
       continue;
     }
     CutInRange in_range = {0, found.inside == 0};
-    const bool crowded = found.inside > list_limit<Row>();
     if (found.above < least && found.inside > 0) {
       const Goal goal = {least - found.above, most - least};
-      if (crowded) {
-        in_range.cut = cut_crowded_range<Row>(range, goal);
-      } else {
-        in_range = cut_list<Row>(found.inside, range, goal);
+      if (found.inside > list_limit<Row>()) {
+        crowded = goal;
+        break;
       }
+      in_range = cut_list<Row>(found.inside, range, goal);
     }
     cut = in_range.cut;
     if (in_range.has_too_little) {
       range = {draw::sub_rn(range.low, width), range.low};
-    } else if (crowded && error == 0) {
-      break;
     } else {
-      known = known == kNothing && !crowded ? kSeen : kAll;
+      known = known == kNothing ? kSeen : kAll;
     }
   }
-  return cut;
+  if (crowded.least == 0) return cut;
+  // After the loop, whose registers would be kept for what is called here.
+  cut = cut_crowded_range<Row>(range, crowded);
+  if (cut != 0 || crowded.slack == 0) return cut;
+  const RangeFound of_all = sum_beside_range<Row>(range, -draw::infinity(), true);
+  if (thread == 0) {
+    s.total = of_all.seen;
+    s.total_error = 0;
+  }
+  const uint64_t need = draw::top_p_need(of_all.seen, top_p);
+  if (of_all.above >= need || of_all.inside <= list_limit<Row>()) return 0;
+  return cut_crowded_range<Row>(range, {need - of_all.above, 0});
 }
 
 }  // namespace tokendraw::gpu
