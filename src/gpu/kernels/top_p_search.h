@@ -63,7 +63,7 @@ TOKENDRAW_DEVICE_CALL uint32_t narrow_list(uint32_t n, uint64_t low, uint64_t hi
   return s.listed;
 }
 
-// Whether the first n > 0 keys of the list have the same logit. No barrier.
+// Whether the first n > 0 keys of the list have the same logit. Meets as a block.
 template <typename Row>
 TOKENDRAW_DEVICE bool listed_are_equal(uint32_t n) {
   const auto& s = Row::shared();
