@@ -180,13 +180,17 @@ TEST(GpuNucleusSearch, FindsByItsListWhatWouldBeSearchedForByBlocks) {
   for (const TokendrawGpuWay way : {kBlock, kSmallBlock}) {
     const SamplerPointer candidates = sampler_of(0, TOKENDRAW_ALGORITHM_CANDIDATES, way);
     if (EMULATOR(simt_count_switches) == nullptr) GTEST_SKIP() << "not on the emulator";
-    // Not ties, which are counted where they do not fit: that takes no longer than the list.
     for (const Rows rows : {Rows::kSpread, Rows::kClose, Rows::kDense}) {
       const uint64_t by_list = switches_of(candidates, rows);
       EMULATOR(simt_set_list_limit)(1);
       EXPECT_LT(by_list, switches_of(candidates, rows)) << kNames[static_cast<size_t>(rows)];
       EMULATOR(simt_set_list_limit)(0);
     }
+    // Ties that do not fit are counted instead, in no more time than by a list, and in less than by that search.
+    const SamplerPointer refine = sampler_of(0, TOKENDRAW_ALGORITHM_REFINE, way);
+    EMULATOR(simt_set_list_limit)(1);
+    EXPECT_LT(switches_of(candidates, Rows::kTies), switches_of(refine, Rows::kTies));
+    EMULATOR(simt_set_list_limit)(0);
   }
 }
 

@@ -32,9 +32,8 @@ TOKENDRAW_DEVICE_CALL uint32_t narrow_list(uint32_t n, uint64_t low, uint64_t hi
   const auto upper = static_cast<uint32_t>(span >> 32);
   const int bits =
       64 - (upper != 0 ? platform::leading_zeros(upper) : 32 + platform::leading_zeros(static_cast<uint32_t>(span)));
-  constexpr int kBucketBits = 10;
-  static_assert(Row::kBuckets == 1 << kBucketBits);
-  const int shift = bits > kBucketBits ? bits - kBucketBits : 0;
+  const int bucket_bits = Row::shift_of(Row::kBuckets);
+  const int shift = bits > bucket_bits ? bits - bucket_bits : 0;
   uint64_t keys[kEach];
   uint64_t weights[kEach];
   uint32_t buckets[kEach];
