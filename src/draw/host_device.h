@@ -94,6 +94,7 @@ TOKENDRAW_HD uint64_t double_bits(double x) {
 }
 
 TOKENDRAW_HD float infinity() { return bits_float(0x7f800000u); }
+inline constexpr float kLargestFinite = 0x1.fffffep127f;
 TOKENDRAW_HD bool is_nan(float x) { return x != x; }
 TOKENDRAW_HD bool is_finite(float x) { return (float_bits(x) & 0x7f800000u) != 0x7f800000u; }
 

@@ -39,14 +39,13 @@ TOKENDRAW_DEVICE float threshold_of_counts(const uint32_t* near, float max, uint
     const uint32_t before = platform::warp_shuffle_up<kWave>(reached, by);
     if (lane >= by) reached += before;
   }
-  const float lowest = draw::from_ordered_bits(draw::ordered_bits(-draw::infinity()) + 1);
   const uint64_t enough = platform::warp_ballot<kWave>(reached >= wanted);
-  if (enough == 0) return lowest;
+  if (enough == 0) return -draw::kLargestFinite;
   uint32_t bucket = lane * kEach;
 #pragma unroll
   for (uint32_t i = 0; i < kEach; ++i) bucket += reached - own + up_to[i] < wanted ? 1 : 0;
   bucket = platform::warp_shuffle<kWave>(bucket, static_cast<uint32_t>(platform::first_bit(enough)));
-  if (bucket == kNearBuckets - 1) return lowest;
+  if (bucket == kNearBuckets - 1) return -draw::kLargestFinite;
   // The distances in the buckets up to this one are below its upper end. A value above the exact difference is not
   // below the rounded one.
   return draw::sub_rn(max, draw::bits_float((bucket + 1 + kNearBase) << kNearShift));
@@ -91,15 +90,13 @@ TOKENDRAW_DEVICE bool list_is_full() {
   return platform::warp_shuffle<Row::kWave>(listed, 0u) > list_limit<Row>();
 }
 
-// Which of this lane's logits are in [low, high]: bit i says it of x[i].
+// Which of this lane's logits are in [low, high] and not -inf: bit i says it of x[i].
 template <int kWidth>
 TOKENDRAW_DEVICE uint32_t hits_in(const float (&x)[kWidth], float low, float high) {
+  low = platform::max_number(low, -draw::kLargestFinite);
   uint32_t hits = 0;
 #pragma unroll
-  for (int i = 0; i < kWidth; ++i) {
-    const bool hit = x[i] >= low && x[i] <= high && x[i] != -draw::infinity();
-    hits |= hit ? uint32_t{1} << i : 0;
-  }
+  for (int i = 0; i < kWidth; ++i) hits |= x[i] >= low && x[i] <= high ? uint32_t{1} << i : 0;
   return hits;
 }
 

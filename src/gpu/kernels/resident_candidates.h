@@ -26,7 +26,7 @@ TOKENDRAW_DEVICE CandidateRule candidate_rule(const request::RowInputs& in) {
 template <typename Row>
 TOKENDRAW_DEVICE float candidate_threshold(const CandidateRule& candidates, float max, const ToldMaxima& maxima) {
   const auto wanted = static_cast<uint32_t>(Row::shared().inputs.params.top_k);
-  float threshold = draw::from_ordered_bits(draw::ordered_bits(-draw::infinity()) + 1);
+  float threshold = -draw::kLargestFinite;
   if (candidates.by_k) threshold = threshold_of_told<Row>(maxima, max, wanted);
   if (candidates.by_m) threshold = platform::max_number(threshold, draw::sub_rn(max, candidates.distance));
   return threshold;

@@ -39,7 +39,7 @@ struct RoughRow {
   // What counts while `largest` is the largest that has been seen: no infinity does.
   TOKENDRAW_DEVICE float lowest_counted(float largest) const {
     const float low = draw::sub_rn(largest, depth);
-    return low > kLowestFinite ? low : kLowestFinite;
+    return platform::max_number(low, -draw::kLargestFinite);
   }
 
   // The bucket of a logit that counts; *weight becomes what is to be added.
@@ -83,7 +83,6 @@ struct RoughRow {
   static constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: what is added to it is rounded to an integer
   static constexpr uint32_t kRoundBits = 0x4b400000u;
   static constexpr float kMostNumber = 0x1p21f;
-  static constexpr float kLowestFinite = -0x1.fffffep127f;
   static constexpr int32_t kMostBits = 20;
 };
 

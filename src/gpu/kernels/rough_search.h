@@ -131,8 +131,8 @@ TOKENDRAW_DEVICE T picked(const T* values, uint32_t number) {
   }
 }
 
-// Lists those of this lane's logits that are in [low, high], where low is finite: a place is asked for once for all
-// lines, since all lanes wait for it.
+// Lists those of this lane's logits that are in [low, high] and not -inf: a place is asked for once for all lines,
+// since all lanes wait for it.
 template <typename Row>
 TOKENDRAW_DEVICE void list_hits_of_batch(const LineBatch<Row>& batch, float low, float high) {
   constexpr int kWave = Row::kWave;
@@ -140,13 +140,7 @@ TOKENDRAW_DEVICE void list_hits_of_batch(const LineBatch<Row>& batch, float low,
   static_assert(Row::kBatch * kWidth <= 32);
   uint32_t hits = 0;  // bit b * kWidth + i: x[b][i]
 #pragma unroll
-  for (int b = 0; b < Row::kBatch; ++b) {
-#pragma unroll
-    for (int i = 0; i < kWidth; ++i) {
-      const bool hit = batch.x[b][i] >= low && batch.x[b][i] <= high;
-      hits |= hit ? uint32_t{1} << (b * kWidth + i) : 0;
-    }
-  }
+  for (int b = 0; b < Row::kBatch; ++b) hits |= hits_in(batch.x[b], low, high) << (b * kWidth);
   // Where most lanes have some, as where logits are equal, the list is soon full.
   const int lanes = platform::count_bits(platform::warp_ballot<kWave>(hits != 0));
   if (lanes > kWave / 4 && list_is_full<Row>()) return;
@@ -190,14 +184,8 @@ TOKENDRAW_DEVICE_CALL RangeFound sum_beside_range(const LogitRange& range, float
   uint64_t total = 0;
   GroupSums<Row> sums_above(s.group_mass);
   visit_needed_batches<Row>(0, Row::groups(), has_from<Row>(least), [&](const LineBatch<Row>& batch) {
-    bool reaches = false;
-#pragma unroll
-    for (int b = 0; b < Row::kBatch; ++b) {
-#pragma unroll
-      for (int i = 0; i < kWidth; ++i) reaches = reaches || batch.x[b][i] >= low;
-    }
     // In peaked rows most batches have none.
-    const bool any = platform::warp_ballot<kWave>(reaches) != 0;
+    const bool any = batch.warp_has([low](float x) { return x >= low; });
     ThreadMass<kWave> above[Row::kBatch];
     if (any || sums_seen) {
 #pragma unroll

@@ -88,13 +88,12 @@ struct CutTest {
 template <typename Row>
 TOKENDRAW_DEVICE_CALL void sum_masses_from(uint64_t cut, int32_t first, int32_t last, uint64_t* group_mass) {
   constexpr int kWave = Row::kWave;
-  constexpr float kLargestFinite = 0x1.fffffep127f;
   WeightRule rule = Row::shared().rule;
   // Of a row whose largest is +inf only those weigh something, and all the same: as much as the largest number.
   if (rule.infinite()) {
     const uint64_t infinite = draw::rank_key(draw::infinity(), ~uint32_t{0});
     cut = cut > infinite ? cut : infinite;
-    rule.max = kLargestFinite;
+    rule.max = draw::kLargestFinite;
   }
   const CutTest test(cut);
   const auto reached = [test](int32_t group) { return test.reaches<Row>(group); };
@@ -109,7 +108,7 @@ TOKENDRAW_DEVICE_CALL void sum_masses_from(uint64_t cut, int32_t first, int32_t 
 #pragma unroll
       for (int i = 0; i < Row::Reader::kWidth; ++i) {
         const float x = batch.x[b][i];
-        const float y = rule.exponent(-platform::max_number(-x, -kLargestFinite));
+        const float y = rule.exponent(-platform::max_number(-x, -draw::kLargestFinite));
         mass[b].add(test.keeps(id + i, x) ? y : kNoWeight);
       }
     }

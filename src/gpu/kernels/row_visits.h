@@ -76,6 +76,18 @@ struct LineBatch {
   uint32_t ends;        // bit b: line[b] is the last of its group
   int32_t group_shift;  // log2 of a group's lines
 
+  // Whether is(x) holds for any logit x of any lane of the warp, which asks together.
+  template <typename Is>
+  TOKENDRAW_DEVICE bool warp_has(const Is& is) const {
+    bool has = false;
+#pragma unroll
+    for (int b = 0; b < kLines; ++b) {
+#pragma unroll
+      for (int i = 0; i < kWidth; ++i) has = has || is(x[b][i]);
+    }
+    return platform::warp_ballot<Row::kWave>(has) != 0;
+  }
+
   // Calls done(group) if a line is the last of its group.
   template <typename Done>
   TOKENDRAW_DEVICE void finish(int b, const Done& done) const {

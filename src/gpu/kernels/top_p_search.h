@@ -153,15 +153,9 @@ TOKENDRAW_DEVICE void sum_above_and_list(const LogitRange& range, int32_t first,
   GroupSums<Row> sums(group_above);
   clear_groups_below<Row>(range.low, first, last, group_above);
   visit_needed_batches<Row>(first, last, has_from<Row>(range.low), [&](const LineBatch<Row>& batch) {
-    bool any = false;
-#pragma unroll
-    for (int b = 0; b < Row::kBatch; ++b) {
-#pragma unroll
-      for (int i = 0; i < kWidth; ++i) any = any || batch.x[b][i] > range.high;
-    }
     ThreadMass<Row::kWave> above[Row::kBatch];
     // In peaked rows most batches have none.
-    if (platform::warp_ballot<Row::kWave>(any) != 0) {
+    if (batch.warp_has([&](float x) { return x > range.high; })) {
 #pragma unroll
       for (int b = 0; b < Row::kBatch; ++b) {
 #pragma unroll
