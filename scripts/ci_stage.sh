@@ -35,7 +35,10 @@ stage_format() { scripts/check_format.sh; }
 
 stage_includes() { scripts/check_includes.py; }
 
-stage_style() { scripts/check_style.py; }
+stage_style() {
+  scripts/check_style.py
+  scripts/gpu_tables.py --check
+}
 
 # The default compiler, warnings as errors; every test, those of an installed shared library and of its symbols included.
 stage_test() { make --no-print-directory test JOBS="$jobs"; }
