@@ -174,6 +174,8 @@ def renewed(document):
         mark = MARK.fullmatch(source[at])
         at += 1
         if not mark:
+            if lines[-1].startswith("<!-- gpu_tables"):
+                raise ValueError(f"'{lines[-1]}' names no table")
             continue
         kind, folder, options = mark.groups()
         table = KINDS[kind](ROOT / folder, **dict(option.split("=") for option in options.split()))
@@ -181,7 +183,7 @@ def renewed(document):
         while at < len(source) and source[at].startswith("|"):
             at += 1
         tables.append((mark[0], source[begin:at] != table))
-        lines += ["", *table]
+        lines += ["", *table] + ([""] if at < len(source) and source[at] != "" else [])
     return lines, tables
 
 
