@@ -30,6 +30,15 @@ def goal(filter_name, data, batch):
     return GOALS_OF_FEW[column] if filter_name in FEW else GOALS_OF_ALL[column]
 
 
+def ratio_of(line):
+    """What a line of the bench takes, in times of the row maximum."""
+    return float(line["cold_us"]) / float(line["row_maximum_us"])
+
+
+def meets_goal(line):
+    return round(ratio_of(line), 2) <= goal(line["filter"], line["data"], int(line["batch"]))
+
+
 def main(path):
     with open(path, newline="", encoding="ascii") as file:
         rows = [row for row in csv.DictReader(file) if row.get("algorithm", "auto") == "auto"]
@@ -54,10 +63,9 @@ def main(path):
                 if batch not in cells:
                     texts.append(" " * 8)
                     continue
-                ratio = float(cells[batch]["cold_us"]) / float(cells[batch]["row_maximum_us"])
-                good = round(ratio, 2) <= goal(filter_name, data, batch)
+                good = meets_goal(cells[batch])
                 met += good
-                texts.append(f"{ratio:7.2f}{' ' if good else '*'}")
+                texts.append(f"{ratio_of(cells[batch]):7.2f}{' ' if good else '*'}")
             print(f"  {filter_name:16}" + " ".join(texts))
         print(f"  {'batch':16}" + " ".join(f"{batch:7d} " for batch in batches))
         print()

@@ -18,6 +18,7 @@ results/. Kinds, and what they can be given (lists have commas), V being 128256:
 """
 import argparse
 import csv
+import functools
 import pathlib
 import re
 import sys
@@ -37,23 +38,25 @@ LONG_NAMES = {
 DATA_NAMES = {"normal1": "standard normal", "two-valued": "two values"}
 
 
+def rounded(value, two_digits, one_digit):
+    """With two digits after the point below a bound, one below another, else none."""
+    value = float(value)
+    return f"{value:.{2 if value < two_digits else 1 if value < one_digit else 0}f}"
+
+
 def microseconds(value):
-    value = float(value)
-    return f"{value:.2f}" if value < 4 else f"{value:.1f}" if value < 20 else f"{value:.0f}"
-
-
-def short(value):  # one digit more than a table of many columns has room for
-    value = float(value)
-    return f"{value:.2f}" if value < 1 else f"{value:.1f}" if value < 100 else f"{value:.0f}"
+    return rounded(value, 4, 20)
 
 
 def lines_of(header, rows):
-    cells = [header, ["---"] * len(header), *rows]
-    return ["|" + "|".join(row) + "|" if row[0] == "---" else "| " + " | ".join(row) + " |" for row in cells]
+    def line_of(cells):
+        return "| " + " | ".join(cells) + " |"
+
+    return [line_of(header), "|" + "---|" * len(header), *map(line_of, rows)]
 
 
 class Bench:
-    """The lines of a bench.csv for V, by dtype, kind of rows, filter and batch."""
+    """The lines of a file of gpu_bench for V, by dtype, kind of rows, filter and batch."""
 
     def __init__(self, folder, name="bench.csv"):
         with open(folder / name, newline="", encoding="ascii") as file:
@@ -76,12 +79,11 @@ class Bench:
         return [first] + [f"batch {batch}" for batch in self.batches]
 
 
-def ratio_of(cell):
-    return float(cell["cold_us"]) / float(cell["row_maximum_us"])
+bench_of = functools.cache(Bench)  # most tables of a document are of one file
 
 
 def yardsticks(folder, data="real"):
-    bench = Bench(folder)
+    bench = bench_of(folder)
     rows = [[f"{name}, {dtype}"] + [microseconds(bench.yardstick(dtype, data, b, column)) for b in bench.batches]
             for dtype in ("f32", "bf16") for name, column in (("one read", "one_read_us"),
                                                               ("row maximum", "row_maximum_us"))]
@@ -89,7 +91,7 @@ def yardsticks(folder, data="real"):
 
 
 def times(folder, dtype, filters, data="real", names="short", yardstick=""):
-    bench = Bench(folder)
+    bench = bench_of(folder)
     rows = []
     if yardstick:
         rows.append(["row maximum"] +
@@ -97,26 +99,26 @@ def times(folder, dtype, filters, data="real", names="short", yardstick=""):
     for name in filters.split(","):
         cells = [bench.cell(dtype, data, name, b) for b in bench.batches]
         rows.append([LONG_NAMES.get(name, name) if names == "long" else name] +
-                    [f"{microseconds(cell['cold_us'])} ({ratio_of(cell):.1f})" for cell in cells])
+                    [f"{microseconds(cell['cold_us'])} ({gpu_goals.ratio_of(cell):.1f})" for cell in cells])
     return lines_of(bench.header("filter"), rows)
 
 
 def goals(folder, filters, data="real"):
-    bench = Bench(folder)
+    bench = bench_of(folder)
     rows = []
     for name in filters.split(","):
         few, some, many = (gpu_goals.goal(name, data, batch) for batch in (1, 64, 512))
         row = [f"{name}: {few} up to 16, {some} at 64, {many}"]
         for batch in bench.batches:
-            ratios = [round(ratio_of(bench.cell(dtype, data, name, batch)), 2) for dtype in ("f32", "bf16")]
-            most = gpu_goals.goal(name, data, batch)
-            row.append(" / ".join(f"{ratio:.2f}" if ratio <= most else f"**{ratio:.2f}**" for ratio in ratios))
+            cells = [bench.cell(dtype, data, name, batch) for dtype in ("f32", "bf16")]
+            marks = ["" if gpu_goals.meets_goal(cell) else "**" for cell in cells]
+            row.append(" / ".join(f"{mark}{gpu_goals.ratio_of(cell):.2f}{mark}" for cell, mark in zip(cells, marks)))
         rows.append(row)
     return lines_of(bench.header("goal"), rows)
 
 
 def engines(folder, filters, dtype="f32", data="real"):
-    bench = Bench(folder)
+    bench = bench_of(folder)
     cpu = {}
     for line in (folder / "cpu.txt").read_text().splitlines():
         words = line.split()
@@ -125,7 +127,7 @@ def engines(folder, filters, dtype="f32", data="real"):
     rows = []
     for name in filters.split(","):
         few, many = (float(bench.cell(dtype, data, name, batch)["cold_us"]) / batch for batch in (1, 512))
-        rows.append([name, short(few), short(many), short(cpu[name][4]), short(cpu[name][7])])
+        rows.append([name] + [rounded(value, 1, 100) for value in (few, many, cpu[name][4], cpu[name][7])])
     return lines_of(["filter", "GPU, batch 1", "GPU, batch 512", "CPU engine", "sort"], rows)
 
 
@@ -147,7 +149,7 @@ def profile(folder, filters):
 
 
 def rejection(folder):
-    bench = Bench(folder, "rejection.csv")
+    bench = bench_of(folder, "rejection.csv")
     kinds = list(dict.fromkeys((line["data"], line["filter"]) for line in bench.lines if line["dtype"] == "f32"))
     rows = []
     for data, name in kinds:
